@@ -1,0 +1,34 @@
+# `make run`: the whole pipeline on the phantom. `make test`: the tests. Both set up .venv first; a second call does no work twice.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.installed ## make .venv and install the lock
+
+$(VENV)/.installed: requirements.lock
+	@$(PYTHON) scripts/check_machine.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $$(grep '^opencv-python-headless==' requirements.lock)
+	@touch $@
+
+run: setup ## the whole pipeline (dvc repro), then a summary
+	$(BIN)/python -m stages.run
+
+test: setup ## lint, types and tests
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+clean: ## remove everything that `make run` wrote except .venv
+	rm -rf data models predictions .resume .cache .dvc/tmp .dvc/cache

@@ -1,0 +1,109 @@
+"""Files: written whole or not at all, read with checks. Images are 8- or 16-bit grey PNG."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import PipelineError
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; on success it is synced and renamed to `path`, else removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder; on success it replaces the folder `path`, on error `path` is untouched."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Sorted keys, two spaces, no NaN (JSON has none: write null and a reason instead)."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PipelineError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise PipelineError(f"{path}: not valid JSON ({error})") from None
+
+
+def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """(H, W) uint8 or uint16 as stored: never scaled, never converted down.
+
+    Raises PipelineError for a missing, unreadable, colour or other-depth file.
+    """
+    if not path.is_file():
+        raise PipelineError(f"{path}: no such image")
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
+    if image is None:
+        raise PipelineError(f"{path}: cannot be decoded (truncated or no image)")
+    if image.ndim == 3 and (image[..., :1] == image[..., :3]).all():
+        image = image[..., 0]
+    if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16):
+        raise PipelineError(f"{path}: is {image.shape} {image.dtype}; a grey image of 8 or 16 bit is needed")
+    return np.ascontiguousarray(image)
+
+
+def write_png(path: Path, image: NDArray[Any], level: int = 1) -> None:
+    """Write (H, W) uint8 or uint16. level: zlib level 0..9 (1: three times as fast as 6 for 5 % more bytes)."""
+    if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"{path}: {image.shape} {image.dtype} is no grey image of 8 or 16 bit")
+    done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, level])
+    if not done:
+        raise PipelineError(f"{path}: cannot be encoded as PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data.tofile(path)
+
+
+def to_unit(image: NDArray[Any]) -> NDArray[np.float32]:
+    """uint8 or uint16 to float32 in [0, 1] by the type's full range."""
+    return np.asarray(image, np.float32) / np.float32(np.iinfo(image.dtype).max)
+
+
+def from_unit(image: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Float in [0, 1] (clipped) to uint8 or uint16 by the type's full range, rounded."""
+    top = np.iinfo(dtype).max
+    return np.rint(np.clip(image, 0, 1) * top).astype(dtype)
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

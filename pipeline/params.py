@@ -1,0 +1,262 @@
+"""The schema of params.yaml: types, ranges and combinations, all checked before any work starts."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import PipelineError, raise_all
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Betas = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Runtime(Block):
+    threads: Positive
+    precision: Literal["bf16", "fp32"]
+    workers: int = Field(ge=0)
+
+
+class Data(Block):
+    source: Literal["phantom", "table"]
+    root: str | None
+    on_error: Literal["fail", "skip"]
+
+    @model_validator(mode="after")
+    def _needs_root(self) -> Self:
+        if self.source != "phantom" and self.root is None:
+            raise ValueError(f"source {self.source} needs data.root, the folder that holds it")
+        return self
+
+
+class Phantom(Block):
+    n_patients: Positive
+    n_normal_patients: int = Field(ge=0)
+    height: int = Field(ge=64, le=4096)
+    width: int = Field(ge=40, le=4096)
+
+
+class Split(Block):
+    scheme: Literal["holdout", "kfold"]
+    test: Share
+    val: Share
+    folds: int = Field(ge=2)
+    fold: int = Field(ge=0)
+    train_fraction: float = Field(gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _leaves_training_patients(self) -> Self:
+        if self.scheme == "holdout" and self.test + self.val >= 1:
+            raise ValueError(f"test {self.test} + val {self.val} leave no training patients")
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} is not below folds {self.folds}")
+        return self
+
+
+class Preprocess(Block):
+    height: int | None = Field(ge=64)
+    patch_px: Literal[32, 64, 128, 256, 512]
+    pad_mm: float | None = Field(gt=0)
+    pad_px: float | None = Field(gt=0)
+    film_height_mm: float = Field(gt=0)
+    min_lesion_px: Positive
+
+    @model_validator(mode="after")
+    def _one_padding(self) -> Self:
+        if (self.pad_mm is None) == (self.pad_px is None):
+            raise ValueError(f"give exactly one of pad_mm ({self.pad_mm}) and pad_px ({self.pad_px}); set the other to null")
+        return self
+
+
+class Weights(Block):
+    perceptual: Literal["vgg16", "vgg19", "none"]
+    file: str | None
+
+    @model_validator(mode="after")
+    def _needs_file(self) -> Self:
+        if self.perceptual == "vgg19" and self.file is None:
+            raise ValueError("perceptual vgg19 needs weights.file, torchvision's vgg19 state dict")
+        return self
+
+
+class Masks(Block):
+    z_dim: Positive
+    width: Positive
+    iterations: Positive
+    batch: Positive
+    lr: float = Field(gt=0)
+    betas: Betas
+    min_area: Share
+    max_area: Share
+
+
+class Width(Block):
+    width: Positive
+
+
+class GenTrain(Block):
+    iterations: Positive
+    batch: Positive
+    lr: float = Field(gt=0)
+    betas: Betas
+    perceptual_weight: float = Field(ge=0)
+    ema: float = Field(ge=0, lt=1)
+
+
+class Gen(Block):
+    arch: Literal["unet", "crn"]
+    labels: Literal["tri", "two"]
+    margin: int = Field(gt=256)
+    unet: Width
+    crn: Width
+    train: GenTrain
+
+
+class Synth(Block):
+    hosts: Literal["normals", "lesion_free"]
+    masks: Literal["dcgan", "real"]
+    sizes: Literal["paper", "lognormal", "empirical"]
+    position: Literal["paper", "breast"]
+    blend: Literal["paste", "feather"]
+
+
+class Pool(Block):
+    n: int = Field(ge=0)
+
+
+class Pools(Block):
+    traditional: Pool
+    gan: Pool
+    fresh: Pool
+    copy_paste: Pool
+    hosts: Pool
+
+
+class Study(Block):
+    points: list[str] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+    baselines: list[Literal["fresh", "copy_paste", "hosts"]]
+
+
+class Detector(Block):
+    depth: Literal[18, 50, 101]
+    width: Positive
+    stride: Literal[8, 16]
+    anchors: list[float] = Field(min_length=1)
+    size: Annotated[list[int], Field(min_length=2, max_length=2)] | None
+    init: str
+    schedule: Literal["iterations", "epochs"]
+    iterations: Positive
+    epochs: Positive
+    batch: Positive
+    lr: float = Field(gt=0)
+
+
+class Detect(Block):
+    score_min: Share
+    max_per_image: Positive
+
+
+class Evaluate(Block):
+    hit: str = Field(pattern=r"^(iou:0?\.\d+|iou:1(\.0)?|centre|distance:\d+(\.\d+)?)$")
+    duplicates: Literal["fp", "ignore"]
+    images: Literal["all", "lesion", "normal"]
+    bootstrap: int = Field(ge=0)
+    recall_score: Share
+
+
+class Quality(Block):
+    n: Positive
+
+
+class Params(Block):
+    """All of params.yaml; field names are its keys."""
+
+    seed: int = Field(ge=0)
+    runtime: Runtime
+    data: Data
+    phantom: Phantom
+    split: Split
+    preprocess: Preprocess
+    weights: Weights
+    masks: Masks
+    gen: Gen
+    synth: Synth
+    pools: Pools
+    curve: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], dict[str, Positive]]
+    study: Study
+    detector: Detector
+    detect: Detect
+    evaluate: Evaluate
+    quality: Quality
+
+    @model_validator(mode="after")
+    def _points_can_be_built(self) -> Self:
+        offences = list(self._offences())
+        if offences:
+            raise ValueError("; ".join(offences))
+        return self
+
+    def _offences(self) -> Any:
+        built = {"traditional", "gan", *self.study.baselines}
+        for name in self.study.points:
+            if name not in self.curve:
+                yield f"study.points names {name}, which curve does not define; curve has {', '.join(self.curve)}"
+        if len(set(self.study.points)) < len(self.study.points):
+            yield f"study.points names a point twice: {self.study.points}"
+        for point in self.study.points:
+            for pool, n in self.curve.get(point, {}).items():
+                if pool not in type(self.pools).model_fields:
+                    yield f"point {point} names pool {pool}; pools are {', '.join(type(self.pools).model_fields)}"
+                elif pool not in built:
+                    yield f"point {point} needs pool {pool}; add {pool} to study.baselines"
+                elif n > getattr(self.pools, pool).n:
+                    yield f"point {point} needs {n} images of pool {pool}, which holds {getattr(self.pools, pool).n}; raise pools.{pool}.n"
+        if "fresh" in self.study.baselines and self.data.source != "phantom":
+            yield f"pool fresh is drawn by the phantom's simulator; data.source is {self.data.source}: take fresh out of study.baselines"
+
+
+def arm(mixture: dict[str, int]) -> str:
+    """The arm of a point: the last pool of its mixture, `real` where there is none."""
+    return list(mixture)[-1] if mixture else "real"
+
+
+def read_yaml(path: Path) -> Any:
+    """YAML 1.2 (so that 2e-4 is a number) as plain dicts and lists."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError:
+        raise PipelineError(f"{path}: no such file; run from the repository's root or name it with --params") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise PipelineError(f"{path}: not valid YAML: {error}") from None
+
+
+def check(values: Any, name: str = "params.yaml") -> Params:
+    """Params from plain values. Raises PipelineError that lists every fault at once."""
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, e['loc'])) or 'whole file'}: {_message(e)}" for e in error.errors()]
+        raise_all(faults, f"{name} cannot be used")
+        raise
+
+
+def _message(error: Any) -> str:
+    text = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return "unknown key"
+    if error["type"] == "missing":
+        return "key is missing"
+    return text if isinstance(error["input"], dict) else f"{text}; got {error['input']!r}"
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    return check(read_yaml(path), str(path))
