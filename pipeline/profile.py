@@ -1,0 +1,92 @@
+"""Profiles: overlays on params.yaml that hold only the keys that differ (`profiles/<name>.yaml`).
+
+    python -m pipeline.profile smoke            print the -S flags for `dvc exp run`
+    python -m pipeline.profile smoke --write    write them into params.yaml (`git restore params.yaml` undoes it)
+    python -m pipeline.profile smoke --check    only check that the result is valid
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.cli import guarded, parser
+
+FOLDER = Path("profiles")
+
+
+def merge(base: Any, overlay: Any) -> Any:
+    """Blocks are merged key by key, anything else (lists too) is replaced. Neither argument is changed."""
+    if not (isinstance(base, dict) and isinstance(overlay, dict)):
+        return overlay
+    return {**base, **{key: merge(base.get(key), value) for key, value in overlay.items()}}
+
+
+def flags(overlay: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """`key=value` of every leaf, as `dvc exp run -S` takes it."""
+    for key, value in overlay.items():
+        if isinstance(value, dict) and value:
+            yield from flags(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}={json.dumps(value)}"
+
+
+def read(name: str, folder: Path = FOLDER) -> dict[str, Any]:
+    """The overlay `name`. Raises PipelineError that lists the profiles where there is none of that name."""
+    from pipeline.errors import PipelineError
+    from pipeline.params import read_yaml
+
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in names:
+        raise PipelineError(f"no profile {name}; profiles are {', '.join(names)}")
+    return dict(read_yaml(folder / f"{name}.yaml"))
+
+
+def write(overlay: dict[str, Any], path: Path) -> None:
+    """Set the overlay's values in the YAML file `path`; comments and order stay."""
+    from ruamel.yaml import YAML
+
+    from pipeline.io import atomic
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 200
+    values = yaml.load(path)
+    _assign(values, overlay)
+    with atomic(path) as temporary:
+        yaml.dump(values, temporary)
+
+
+def _assign(values: Any, overlay: dict[str, Any]) -> None:
+    for key, value in overlay.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _assign(values[key], value)
+        else:
+            values[key] = value
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.formatter_class = argparse.RawDescriptionHelpFormatter
+    made.add_argument("name", help="a file of profiles/ without .yaml")
+    made.add_argument("--write", action="store_true", help="write the overlay into params.yaml")
+    made.add_argument("--check", action="store_true", help="check the merged params, print nothing")
+    made.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file (default: params.yaml)")
+    args = made.parse_args()
+
+    def work() -> None:
+        from pipeline.params import check, read_yaml
+
+        overlay = read(args.name)
+        check(merge(read_yaml(args.params), overlay), f"{args.params} with profile {args.name}")
+        if args.write:
+            write(overlay, args.params)
+        elif not args.check:
+            print(" ".join(f"-S '{flag}'" for flag in flags(overlay)))
+
+    guarded(work, args.debug)
+
+
+if __name__ == "__main__":
+    main()
