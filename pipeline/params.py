@@ -202,6 +202,12 @@ class Params(Block):
             raise ValueError("; ".join(offences))
         return self
 
+    def mixture(self, point: str) -> dict[str, int]:
+        """Pool -> n of a point. Raises PipelineError that lists the points where there is none of that name."""
+        if point not in self.curve:
+            raise PipelineError(f"no point {point}; points are {', '.join(self.curve)}")
+        return self.curve[point]
+
     def _offences(self) -> Any:
         built = {"traditional", "gan", *self.study.baselines}
         for name in self.study.points:

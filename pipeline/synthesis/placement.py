@@ -1,0 +1,183 @@
+"""Where masses go: hosts, patch frames and masks that stay in the breast.
+
+The place of image i depends on (seed, i, hosts, laws) alone, never on the mask, so that image i of every
+inserting pool has the same host, centre and patch size.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import coco
+from pipeline.errors import PipelineError
+from pipeline.io import read_image
+from pipeline.rng import generator
+from pipeline.synthesis.laws import POSITIONS, SizeLaw
+
+CLEARANCE = 20 / 400  # least distance of a patch to an annotated lesion, as a share of the image height
+PLACE_TRIES, MASK_TRIES = 200, 20
+
+
+@dataclass(frozen=True)
+class Host:
+    """A training mammogram that receives masses: its COCO image, its annotations and its files' folder."""
+
+    record: dict[str, Any]
+    annotations: tuple[dict[str, Any], ...]
+    folder: Path
+
+    def image(self) -> NDArray[Any]:
+        """(H, W) uint8 or uint16."""
+        return read_image(self.folder / self.record["file_name"])
+
+    def region(self) -> NDArray[np.uint8]:
+        """(H, W) uint8: 0 background, 1 breast, 2 pectoral muscle."""
+        return np.asarray(read_image(self.folder / "regions" / f"{self.record['image_id']}.png"), np.uint8)
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """(H, W) bool: where a mass may lie (breast without pectoral muscle)."""
+        return self.region() == 1
+
+    def forbidden(self) -> NDArray[np.bool_]:
+        """(H, W) bool: annotated lesions, widened by CLEARANCE; a patch must not touch it."""
+        height, width = self.record["height"], self.record["width"]
+        taken = np.zeros((height, width), np.uint8)
+        for one in self.annotations:
+            taken |= coco.decode(one["segmentation"]).astype(np.uint8)
+        if not taken.any():
+            return taken.astype(bool)
+        return np.asarray(cv2.distanceTransform(1 - taken, cv2.DIST_L2, 5) < CLEARANCE * height)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A patch frame in a host: left upper corner and size in px; it may reach over the image's edge."""
+
+    host: int
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return self.x + self.width / 2, self.y + self.height / 2
+
+    def clip(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """Rows and columns of the frame within an image of (H, W)."""
+        rows = slice(max(self.y, 0), min(self.y + self.height, shape[0]))
+        return rows, slice(max(self.x, 0), min(self.x + self.width, shape[1]))
+
+    def inside(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """The same part of the image, in coordinates of the frame."""
+        rows, columns = self.clip(shape)
+        return slice(rows.start - self.y, rows.stop - self.y), slice(columns.start - self.x, columns.stop - self.x)
+
+
+def find_hosts(folder: Path, kind: str) -> list[Host]:
+    """Hosts among the prepared training mammograms in `folder`, in the order of image_id.
+
+    kind: `normals` (no lesion of any kind) or `lesion_free` (with lesions, which patches keep clear of).
+    Raises PipelineError where there is none.
+    """
+    dataset = coco.read(folder / "annotations.json")
+    lesions = coco.by_image(dataset)
+    wanted = HOSTS[kind]
+    found = [Host(image, tuple(lesions[image["id"]]), folder) for image in dataset["images"] if wanted(image, lesions[image["id"]])]
+    if not found:
+        other = ", ".join(key for key in HOSTS if key != kind)
+        raise PipelineError(f"synth.hosts is {kind}, but {folder} has no such mammogram; use {other} or add images")
+    return sorted(found, key=lambda host: host.record["image_id"])
+
+
+HOSTS: dict[str, Callable[[dict[str, Any], list[dict[str, Any]]], bool]] = {
+    "normals": lambda image, lesions: not lesions and image["pathology"] == "normal",
+    "lesion_free": lambda image, lesions: bool(lesions),
+}
+
+
+class Placer:
+    """Draws places: `placer(i)` is the place of image i, whatever the pool."""
+
+    def __init__(self, seed: int, hosts: list[Host], sizes: SizeLaw, position: str) -> None:
+        self.seed, self.hosts, self.sizes, self.position = seed, hosts, sizes, POSITIONS[position]
+
+    def __call__(self, item: int) -> Place:
+        """The place of image `item`. Every host is used once before any is used again.
+
+        Raises PipelineError where no host offers a place.
+        """
+        n = len(self.hosts)
+        order = generator(self.seed, "hosts", item // n).permutation(n)
+        for step in range(n):
+            place = self._in_host(int(order[(item + step) % n]), item)
+            if place:
+                return place
+        raise PipelineError(
+            f"no place for image {item} in any of {n} hosts: breasts too small for the patches; check synth.sizes and synth.position"
+        )
+
+    def _in_host(self, index: int, item: int) -> Place | None:
+        host = self.hosts[index]
+        allowed, forbidden = host.allowed(), host.forbidden()
+        if not allowed.any():
+            return None
+        rng = generator(self.seed, "place", item, index)
+        for _ in range(PLACE_TRIES):
+            width, height = np.maximum(np.rint(self.sizes.draw(rng) / host.record["spacing_mm"]), 4).astype(int).tolist()
+            x, y = self.position(allowed, rng)
+            place = Place(index, round(x - width / 2), round(y - height / 2), width, height)
+            if fits(ellipse(place, self.sizes.inner), place, allowed) and not forbidden[place.clip(forbidden.shape)].any():
+                return place
+        return None
+
+
+def ellipse(place: Place, inner: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(h, w) bool: the ellipse about the frame's centre whose axes are the shares `inner` (width, height) of the frame."""
+    y = (np.arange(place.height) + 0.5) / place.height * 2 - 1
+    x = (np.arange(place.width) + 0.5) / place.width * 2 - 1
+    return np.asarray((x[None] / inner[0]) ** 2 + (y[:, None] / inner[1]) ** 2 <= 1)
+
+
+def fits(mask: NDArray[np.bool_], place: Place, allowed: NDArray[np.bool_]) -> bool:
+    """Whether a mask (h, w) in the frame lies within the image and within `allowed` (H, W) entirely."""
+    part = mask[place.inside(allowed.shape)]
+    return bool(part.sum() == mask.sum() and allowed[place.clip(allowed.shape)][part].all())
+
+
+def fit_mask(
+    draw: Callable[[int], NDArray[np.bool_]], place: Place, inner: NDArray[np.float64], allowed: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """The first mask that lies in the breast; after MASK_TRIES the last one, shrunk about the centre until it does.
+
+    draw(attempt) gives a mask (P, P) bool in the patch's frame, scaled to (h, w) here. The ellipse of the place is free
+    by construction, so shrinking ends.
+    """
+    for attempt in range(MASK_TRIES):
+        mask = to_frame(draw(attempt), place)
+        if mask.any() and fits(mask, place, allowed):
+            return mask
+    small = draw(MASK_TRIES - 1)
+    for step in range(1, 40):
+        mask = to_frame(small, place, 0.9**step)
+        if not mask.any():
+            break
+        if fits(mask, place, allowed):
+            return mask
+    return ellipse(place, inner / 2)
+
+
+def to_frame(mask: NDArray[np.bool_], place: Place, scale: float = 1.0) -> NDArray[np.bool_]:
+    """(P, P) bool to the frame's (h, w) bool: a pixel belongs to it where half of its area does. scale: about the centre."""
+    size = (max(round(place.width * scale), 1), max(round(place.height * scale), 1))
+    shrinks = size[0] < mask.shape[1] and size[1] < mask.shape[0]
+    resized = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR) >= 0.5
+    whole = np.zeros((place.height, place.width), bool)
+    top, left = (place.height - size[1]) // 2, (place.width - size[0]) // 2
+    whole[top : top + size[1], left : left + size[0]] = resized
+    return whole

@@ -1,0 +1,69 @@
+"""A pool: a folder of training mammograms made one way. Image i depends on (seed, i, the models) alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pipeline import coco
+from pipeline.errors import PipelineError
+from pipeline.io import atomic_folder, write_json, write_png
+from pipeline.progress import track
+
+CHUNK = 16  # images made at once; networks always see batches of this size, so that image i does not depend on n
+
+
+@dataclass(frozen=True)
+class Made:
+    """One synthetic mammogram: image (H, W), its COCO image record, annotations without ids, and the patients in it."""
+
+    image: NDArray[Any]
+    record: dict[str, Any]
+    annotations: list[dict[str, Any]]
+    patients: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to make mammograms: make(items) gives one Made for each item; manifest: what else identifies it."""
+
+    make: Callable[[Sequence[int]], list[Made]]
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+
+def write(name: str, method: Method, n: int, seed: int, out: Path) -> None:
+    """Write images/, annotations.json and manifest.json of the pool's first n images; `out` is complete or untouched."""
+    records: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+    patients: set[str] = set()
+    with atomic_folder(out) as folder, ThreadPoolExecutor(2) as threads:
+        writing = []
+        for item, made in enumerate(track(_all(method, n), f"pool {name}", n)):
+            _check(made, f"{name} {item}")
+            file = f"images/{item:06d}.png"
+            writing.append(threads.submit(write_png, folder / file, made.image))
+            size = {"height": made.image.shape[0], "width": made.image.shape[1]}
+            identity = {"file_name": file, "image_id": f"{name}_{item:06d}", "synthetic": True, "pool": name}
+            records.append(({**made.record, **identity, **size}, made.annotations))
+            patients |= made.patients
+            if len(writing) > 2 * CHUNK:
+                writing.pop(0).result()
+        for one in writing:
+            one.result()
+        coco.write(folder / "annotations.json", coco.assemble(records))
+        write_json(folder / "manifest.json", {"pool": name, "seed": seed, "n": n, "patients": sorted(patients), **method.manifest})
+
+
+def _all(method: Method, n: int) -> Iterator[Made]:
+    for start in range(0, n, CHUNK):
+        yield from method.make(range(start, min(start + CHUNK, n)))
+
+
+def _check(made: Made, what: str) -> None:
+    """A pool whose boxes and masks disagree, or whose masks leave the image, is never written."""
+    for one in made.annotations:
+        mask = coco.decode(one["segmentation"])
+        if mask.shape != made.image.shape or list(coco.bounding_box(mask)) != one["bbox"] or int(mask.sum()) != one["area"]:
+            raise PipelineError(f"pool image {what}: box {one['bbox']} does not fit its mask of {mask.shape}")
