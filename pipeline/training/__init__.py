@@ -1,0 +1,1 @@
+"""One engine for all trainings, on MMEngine's Runner: `engine.fit`, `checkpoints.load_state`."""
