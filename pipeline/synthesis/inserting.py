@@ -1,6 +1,7 @@
 """Pools that put a mass into a host. All share the places, so that image i differs in the mass alone."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import cv2
@@ -16,7 +17,22 @@ from pipeline.synthesis.placement import Host, Place, Placer, fit_mask
 from pipeline.synthesis.pool import CHUNK, Made, Method
 from pipeline.synthesis.sources import Patch, Sources, host_record, resize
 
-DrawMask = Callable[[int, int], NDArray[np.bool_]]  # (item, attempt) -> (P, P) bool
+
+@dataclass(frozen=True)
+class MaskSource:
+    """Where masks come from: draw(item, attempt) -> (P, P) bool; kind and patients go to the pool's manifest."""
+
+    kind: str
+    draw: Callable[[int, int], NDArray[np.bool_]]
+    patients: frozenset[str]
+
+
+class MaskSampler(Protocol):
+    """What is needed of a trained mask GAN (pipeline.gan.masks.load)."""
+
+    meta: dict[str, Any]
+
+    def sample(self, seed: int, item: int, attempt: int) -> NDArray[np.bool_]: ...
 
 
 class Infiller(Protocol):
@@ -28,17 +44,22 @@ class Infiller(Protocol):
     def fill(self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
 
-def real_masks(sources: Sources) -> DrawMask:
+def real_masks(sources: Sources) -> MaskSource:
     """Masks of real training masses, drawn at random."""
 
     def draw(item: int, attempt: int) -> NDArray[np.bool_]:
         rng = generator(sources.seed, "real mask", item, attempt)
         return sources.mask(sources.patches[rng.integers(len(sources.patches))])
 
-    return draw
+    return MaskSource("real", draw, frozenset(patch.patient_id for patch in sources.patches))
 
 
-def gan(sources: Sources, placer: Placer, infiller: Infiller, draw: DrawMask, blending: str, manifest: dict[str, Any]) -> Method:
+def learned_masks(sampler: MaskSampler, seed: int) -> MaskSource:
+    """Masks of a trained DCGAN."""
+    return MaskSource("dcgan", lambda item, attempt: sampler.sample(seed, item, attempt), frozenset(sampler.meta["patients"]))
+
+
+def gan(sources: Sources, placer: Placer, infiller: Infiller, masks_from: MaskSource, blending: str) -> Method:
     """The paper's method: a mask, infilled by the trained generator, inserted in a host (paper 4.3)."""
     side = infiller.patch_px
 
@@ -48,7 +69,7 @@ def gan(sources: Sources, placer: Placer, infiller: Infiller, draw: DrawMask, bl
         images = [host.image() for host in hosts]
         regions = [host.region() for host in hosts]
         masks = [
-            fit_mask(lambda attempt, item=item: draw(item, attempt), place, placer.sizes.inner, region == 1)  # type: ignore[misc]
+            fit_mask(lambda attempt, item=item: masks_from.draw(item, attempt), place, placer.sizes.inner, region == 1)  # type: ignore[misc]
             for item, place, region in zip(items, places, regions, strict=True)
         ]
         tissue = np.zeros((CHUNK, side, side), np.float32)
@@ -66,7 +87,8 @@ def gan(sources: Sources, placer: Placer, infiller: Infiller, draw: DrawMask, bl
             for k, (host, place, image, region, mask) in enumerate(zip(hosts, places, images, regions, masks, strict=True))
         ]
 
-    return Method(make, manifest)
+    learned = masks_from.patients | {*infiller.meta["patients"]}
+    return Method(make, {"masks": masks_from.kind, "blend": blending, "generator": infiller.meta, "learned_from": sorted(learned)})
 
 
 def copy_paste(sources: Sources, placer: Placer) -> Method:

@@ -1,0 +1,41 @@
+"""Make one pool that needs no generator, in data/pools/NAME.
+
+  fresh        the phantom's simulator draws the mass into the host (phantom only): the oracle
+  copy_paste   a real training mass with its own mask, pasted into a host of another patient
+  hosts        the same hosts, untouched
+
+Image i depends on (seed, i) alone, and has the same host, centre and patch size as image i of the pool `gan`.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cli import stage_main
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=("fresh", "copy_paste", "hosts"), help="which pool")
+
+
+def run(args: argparse.Namespace, params: "Params") -> None:
+    from pipeline.synthesis import fresh, inserting
+    from pipeline.synthesis.pool import write
+    from pipeline.synthesis.sources import Sources
+
+    synth, prepared = params.synth, Path("data/prepared")
+    sources = Sources(prepared / "train", prepared / "patches", params.seed)
+    placer = sources.placer(synth.hosts, synth.sizes, synth.position)
+    methods = {
+        "fresh": lambda: fresh.fresh(placer, params.phantom, params.seed),
+        "copy_paste": lambda: inserting.copy_paste(sources, placer),
+        "hosts": lambda: inserting.hosts(placer),
+    }
+    write(args.name, methods[args.name](), getattr(params.pools, args.name).n, params.seed, Path("data/pools") / args.name)
+
+
+if __name__ == "__main__":
+    stage_main(run, __doc__, arguments)
