@@ -1,0 +1,49 @@
+"""The DVC graph: every stage depends on the code that it runs, and reads the params that it declares."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.params import load, read_yaml
+from tests.code_deps import ROOT, closure
+
+STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
+# Plumbing that cannot change a result: a change here must not retrain everything.
+EXEMPT = {f"pipeline/{name}.py" for name in ("params", "profile", "resume", "cli", "errors", "progress")}
+
+
+def stage(name: str) -> dict:
+    return STAGES[name].get("do", STAGES[name])
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_depends_on_the_code_it_runs(name):
+    module = re.match(r"python -m (\S+)", stage(name)["cmd"])[1]
+    deps = stage(name)["deps"]
+    needed = closure(ROOT / f"{module.replace('.', '/')}.py") - EXEMPT
+    missing = {file for file in needed if not any(file == dep or file.startswith(f"{dep}/") for dep in deps)}
+    assert not missing, f"add to the deps of {name}: {sorted(missing)}"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_code_deps_are_used(name):
+    module = re.match(r"python -m (\S+)", stage(name)["cmd"])[1]
+    needed = closure(ROOT / f"{module.replace('.', '/')}.py")
+    code = [dep for dep in stage(name)["deps"] if dep.startswith(("pipeline", "stages"))]
+    idle = [dep for dep in code if not any(file == dep or file.startswith(f"{dep}/") for file in needed)]
+    assert not idle, f"{name} does not use {idle}"
+
+
+def test_every_stage_module_is_in_the_graph_or_a_command_of_its_own():
+    in_graph = {re.match(r"python -m stages\.(\S+)", stage(name)["cmd"])[1] for name in STAGES}
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} - in_graph - {"__init__"} == {"run"}
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in Path(ROOT / "profiles").glob("*.yaml")))
+def test_profiles_are_valid(profile):
+    from pipeline.params import check
+    from pipeline.profile import merge, read
+
+    params = check(merge(read_yaml(ROOT / "params.yaml"), read(profile, ROOT / "profiles")))
+    assert params != load(ROOT / "params.yaml")
