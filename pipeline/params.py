@@ -91,8 +91,15 @@ class Masks(Block):
     batch: Positive
     lr: float = Field(gt=0)
     betas: Betas
+    ema: float = Field(ge=0, lt=1)
     min_area: Share
     max_area: Share
+
+    @model_validator(mode="after")
+    def _areas_in_order(self) -> Self:
+        if self.min_area >= self.max_area:
+            raise ValueError(f"min_area {self.min_area} is not below max_area {self.max_area}")
+        return self
 
 
 class Width(Block):
@@ -105,6 +112,7 @@ class GenTrain(Block):
     lr: float = Field(gt=0)
     betas: Betas
     perceptual_weight: float = Field(ge=0)
+    perceptual_layers: list[Annotated[str, Field(pattern=r"^conv[1-5]_[1-4]$")]]
     ema: float = Field(ge=0, lt=1)
 
 
@@ -147,7 +155,9 @@ class Detector(Block):
     depth: Literal[18, 50, 101]
     width: Positive
     stride: Literal[8, 16]
-    anchors: list[float] = Field(min_length=1)
+    mid: Positive
+    anchors: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    ratios: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
     size: Annotated[list[int], Field(min_length=2, max_length=2)] | None
     init: str
     schedule: Literal["iterations", "epochs"]

@@ -1,0 +1,66 @@
+"""What the generators share: how a condition enters a network at several resolutions, and how noise is kept in its place.
+
+The paper fills the hole with noise at full resolution (4.1, step 4). A network that hands this noise on pixel by pixel, by
+a skip connection or by the condition of a fine cascade module, prints it into the mass: the noise leaks. Here noise
+enters at resolutions of at most `NOISE_PX` alone, where it varies the mass as a whole; finer ones see the tissue around
+the hole, the mask and the margin. This and the upsampling by interpolation (Odena et al. 2016: transposed convolutions
+draw grids) are deviations from the paper, which names neither.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NOISE_PX = 16  # finest resolution at which a generator sees the noise
+SLOPE = 0.2  # of leaky ReLUs
+
+
+def centred(image: Tensor) -> Tensor:
+    """[0, 1] to [-1, 1]."""
+    return image * 2 - 1
+
+
+def without_noise(condition: Tensor) -> Tensor:
+    """The centred condition (N, C, P, P) with 0 in place of the noise in the hole. Channel 0 is tissue, channel 1 the mask."""
+    tissue, hole = condition[:, :1], (condition[:, 1:2] + 1) / 2
+    return torch.cat([tissue * (1 - hole), condition[:, 1:]], 1)
+
+
+def shrunk(condition: Tensor, size: int) -> Tensor:
+    """The centred condition (N, C, P, P) at a coarser resolution: (N, C, size, size).
+
+    Up to `NOISE_PX` the noise is kept and sampled (its mean over a cell would hardly vary); above it is left out.
+    """
+    factor = condition.shape[-1] // size
+    clean = F.avg_pool2d(without_noise(condition), factor)
+    if size > NOISE_PX:
+        return clean
+    hole = F.avg_pool2d((condition[:, 1:2] + 1) / 2, factor)
+    noise = condition[:, :1, factor // 2 :: factor, factor // 2 :: factor]
+    return torch.cat([clean[:, :1] + hole * noise, clean[:, 1:]], 1)
+
+
+def unaffected(mask: Tensor, size: int) -> Tensor:
+    """1 where a feature of an encoder at resolution `size` has seen no pixel of the hole, else 0: (N, 1, size, size).
+
+    mask: (N, 1, P, P) in {0, 1}. The receptive field of 4x4 convolutions of stride 2 ends less than a cell beyond its own
+    cell, so the cells next to the hole are left out as well.
+    """
+    hole = F.max_pool2d(mask, mask.shape[-1] // size)
+    return 1 - F.max_pool2d(hole, 3, 1, 1)
+
+
+def norm(channels: int) -> nn.Module:
+    """Layer normalisation over channels and pixels, as in CRN: it needs no batch, and works at 1x1 and 2x2 too."""
+    return nn.GroupNorm(1, channels)
+
+
+def refine(inputs: int, outputs: int, normalised: bool = True) -> nn.Sequential:
+    """3x3 convolution, normalisation, leaky ReLU."""
+    middle = [norm(outputs)] if normalised else []
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), *middle, nn.LeakyReLU(SLOPE))
+
+
+def doubled(features: Tensor) -> Tensor:
+    """Bilinear upsampling by 2."""
+    return F.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -1,0 +1,35 @@
+"""The folder of a trained generator: `model.pth`, `meta.json`, `losses.csv`, `samples.png`."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.errors import PipelineError
+from pipeline.io import atomic_folder, read_json, write_json, write_png
+from pipeline.training.checkpoints import load_state, save_state
+
+
+def write(target: Path, network: torch.nn.Module, meta: dict[str, Any], losses: Path, samples: NDArray[np.uint8]) -> None:
+    """Write the folder as a whole or not at all."""
+    with atomic_folder(target) as folder:
+        save_state(folder / "model.pth", {name: tensor.contiguous() for name, tensor in network.state_dict().items()})
+        write_json(folder / "meta.json", meta)
+        shutil.copyfile(losses, folder / "losses.csv")
+        write_png(folder / "samples.png", samples, level=6)
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    return dict(read_json(folder / "meta.json"))
+
+
+def read_weights(folder: Path, network: torch.nn.Module) -> torch.nn.Module:
+    """`network` with the weights of the folder, for inference. Raises PipelineError where they do not fit."""
+    try:
+        network.load_state_dict(load_state(folder / "model.pth"))
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise PipelineError(f"{folder}/model.pth does not fit meta.json ({str(error).splitlines()[0]}); train again") from None
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)

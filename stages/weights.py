@@ -1,0 +1,29 @@
+"""Fetch the ImageNet weights of AlexNet (LPIPS) and of the perceptual loss; verified by hash, cached in .cache/weights.
+
+Writes data/weights. The network is needed for the first run alone. weights.file is read now and not watched by DVC:
+after replacing it run `dvc repro -f weights`.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cli import stage_main
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("data/weights"), help="folder to write (default: data/weights)")
+
+
+def run(args: argparse.Namespace, params: "Params") -> None:
+    from pipeline.weights import write
+
+    file = params.weights.file
+    write(args.out, params.weights.perceptual, Path(file) if file else None)
+
+
+if __name__ == "__main__":
+    stage_main(run, __doc__, arguments)
