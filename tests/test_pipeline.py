@@ -1,0 +1,81 @@
+"""The whole graph on the tiny profile: what it writes, what reruns, what does not."""
+
+import csv
+import json
+import time
+
+import pytest
+from pycocotools.coco import COCO
+
+from pipeline.params import read_yaml
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_contract_file_is_there(tiny):
+    for name in ("metrics.json", "curve.csv", "froc.csv", "quality.json", "summary.json", "index.html"):
+        assert (tiny.root / "reports" / name).stat().st_size > 0
+    with open(tiny.root / "reports/curve.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert set(rows[0]) == {"point", "arm", "seed", "n_train", "n_real", "n_synthetic", "metric", "value", "ci_low", "ci_high"}
+    assert {row["point"] for row in rows} == {"real", "traditional_4", "gan_4"}
+    real, gan = ({row["n_train"] for row in rows if row["point"] == point} for point in ("real", "gan_4"))
+    assert int(gan.pop()) == int(real.pop()) + 4
+    assert len(json.loads((tiny.root / "reports/summary.json").read_text())) <= 6
+
+
+def test_no_patient_is_on_both_sides_of_the_split(tiny):
+    patients = {}
+    for part in ("train", "val", "test"):
+        loaded = COCO(tiny.root / "data/prepared" / part / "annotations.json")
+        patients[part] = {image["patient_id"] for image in loaded.imgs.values()}
+    assert all(patients.values())
+    assert not patients["train"] & patients["val"] and not patients["train"] & patients["test"] and not patients["val"] & patients["test"]
+    for learned in (
+        "models/masks/meta.json",
+        "models/infill/meta.json",
+        "data/pools/gan/manifest.json",
+        "data/pools/traditional/manifest.json",
+    ):
+        seen = set(json.loads((tiny.root / learned).read_text())["patients"])
+        assert seen and seen <= patients["train"], learned
+
+
+def test_predictions_are_coco_results(tiny):
+    for part, name in (("test", "0.json"), ("val", "0.val.json")):
+        truth = COCO(tiny.root / "data/prepared" / part / "annotations.json")
+        results = json.loads((tiny.root / "predictions/real" / name).read_text())
+        assert {one["image_id"] for one in results} <= set(truth.imgs)
+        assert all(set(one) == {"image_id", "category_id", "bbox", "score"} for one in results)
+
+
+def test_nothing_runs_again_and_it_is_quick(tiny):
+    began = time.monotonic()
+    assert tiny.repro() == set()
+    assert time.monotonic() - began < 15  # 5 s on a quiet machine
+
+
+def test_other_generator_reruns_no_detector_without_its_images(tiny):
+    output = tiny.call("dvc", "exp", "run", "--name", "crn", "--set-param", "gen.arch=crn")
+    from tests.conftest import ran
+
+    again = ran(output)
+    assert {"train_infill", "pool_gan", "quality", "report", "train_detector@gan_4-0", "detect@gan_4-0"} <= again
+    cells = {name for name in again if name.startswith(("train_detector", "detect"))}
+    assert cells == {"train_detector@gan_4-0", "detect@gan_4-0"}
+    assert not again & {"ingest", "preprocess", "train_masks", "pool_traditional"}
+    tiny.call("git", "reset", "--hard", "--quiet")
+    tiny.call("dvc", "checkout", "--quiet")
+    assert tiny.repro() == set()
+
+
+def test_a_new_point_runs_that_point_alone(tiny):
+    path = tiny.root / "params.yaml"
+    before = path.read_text()
+    path.write_text(before.replace("points: [real,", "points: [gan_2, real,").replace("  real: {}", "  real: {}\n  gan_2: {gan: 2}"))
+    assert "gan_2" in read_yaml(path)["study"]["points"]
+    again = tiny.repro()
+    assert again == {"trainset@gan_2", "train_detector@gan_2-0", "detect@gan_2-0", "evaluate", "report"}
+    path.write_text(before)
+    tiny.call("git", "reset", "--hard", "--quiet")
+    tiny.call("dvc", "checkout", "--quiet")
