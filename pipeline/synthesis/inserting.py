@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from pipeline import coco
 from pipeline.io import to_unit
+from pipeline.preprocess.geometry import resize
 from pipeline.preprocess.trilabel import margin
 from pipeline.rng import generator
 from pipeline.synthesis.blending import ALPHAS, blend
 from pipeline.synthesis.placement import Host, Place, Placer, fit_mask
 from pipeline.synthesis.pool import CHUNK, Made, Method
-from pipeline.synthesis.sources import Patch, Sources, host_record, resize
+from pipeline.synthesis.sources import Patch, Sources, host_record
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ def gan(sources: Sources, placer: Placer, infiller: Infiller, masks_from: MaskSo
         small = np.zeros((CHUNK, side, side), bool)
         noise = np.zeros((CHUNK, side, side), np.float32)
         for k, (item, place, image, mask) in enumerate(zip(items, places, images, masks, strict=True)):
-            tissue[k] = resize(to_unit(image[place.clip(image.shape)]), side, side)
-            small[k] = _at_least_a_pixel(resize(mask[place.inside(image.shape)], side, side))
+            tissue[k] = resize(to_unit(image[place.clip(image.shape)]), (side, side))
+            small[k] = _at_least_a_pixel(resize(mask[place.inside(image.shape)].astype(np.float32), (side, side)))
             noise[k] = generator(sources.seed, "noise", item).random((side, side), np.float32)
         tissue[len(items) :], small[len(items) :] = tissue[0], small[0]
         filled = infiller.fill(tissue, small, noise)
@@ -107,7 +108,7 @@ def copy_paste(sources: Sources, placer: Placer) -> Method:
         image, region = host.image(), host.region()
         mask = fit_mask(draw, place, placer.sizes.inner, region == 1)
         donor = chosen[-1]
-        patch = resize(to_unit(sources.pixels(donor)), place.width, place.height)[place.inside(image.shape)]
+        patch = resize(to_unit(sources.pixels(donor)), (place.height, place.width))[place.inside(image.shape)]
         alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
         made = _insert(host, place, image, region, mask, patch, np.where(mask, 1, alpha).astype(np.float32), donor.patient_id)
         return Made(made.image, {**made.record, "source_patch": donor.name}, made.annotations, made.patients)
@@ -150,7 +151,7 @@ def _insert(
     """Blend a patch, stretched to the frame's visible part, into the host; the background outside of the breast stays."""
     frame, inside = place.clip(image.shape), place.inside(image.shape)
     visible = alpha[inside] * (region[frame] > 0)
-    stretched = resize(patch, visible.shape[1], visible.shape[0])
+    stretched = resize(patch, (visible.shape[0], visible.shape[1]))
     whole = np.zeros(image.shape, bool)
     whole[frame] = mask[inside]
     return inserted(host, place, blend(image, stretched, visible, frame), whole, *patients)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline import coco
 from pipeline.errors import PipelineError
 from pipeline.io import read_image
+from pipeline.preprocess.geometry import resize
 from pipeline.rng import generator
 from pipeline.synthesis.laws import POSITIONS, SizeLaw
 
@@ -175,8 +176,7 @@ def fit_mask(
 def to_frame(mask: NDArray[np.bool_], place: Place, scale: float = 1.0) -> NDArray[np.bool_]:
     """(P, P) bool to the frame's (h, w) bool: a pixel belongs to it where half of its area does. scale: about the centre."""
     size = (max(round(place.width * scale), 1), max(round(place.height * scale), 1))
-    shrinks = size[0] < mask.shape[1] and size[1] < mask.shape[0]
-    resized = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR) >= 0.5
+    resized = resize(mask.astype(np.float32), size[::-1]) >= 0.5
     whole = np.zeros((place.height, place.width), bool)
     top, left = (place.height - size[1]) // 2, (place.width - size[0]) // 2
     whole[top : top + size[1], left : left + size[0]] = resized

@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -84,14 +83,6 @@ class Sources:
     def placer(self, hosts: str, sizes: str, position: str) -> Placer:
         """The placer that all inserting pools of an experiment share; arguments: the block `synth` of the params."""
         return Placer(self.seed, find_hosts(self.train, hosts), self.size_law(sizes), position)
-
-
-def resize(image: NDArray[Any], width: int, height: int) -> NDArray[np.float32]:
-    """Float or grey image to (height, width) float32: by area where it shrinks, bilinear where it grows."""
-    shrinks = width < image.shape[1] and height < image.shape[0]
-    return np.asarray(
-        cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.float32
-    )
 
 
 def host_record(host: Host, **more: Any) -> dict[str, Any]:
