@@ -18,9 +18,9 @@ def breast_mask(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     empty where the image holds nothing above its background.
     """
     height = len(image)
-    film = film_area(image)
     smooth = cv2.GaussianBlur(image, (0, 0), SMOOTHING * height)
-    above = (smooth > _threshold(smooth[film])) & film
+    skin = _skin_level(smooth)
+    above = (smooth > skin) & film_area(image, skin)
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(NECK * height / 2) + 1,) * 2)
     core = _largest(cv2.morphologyEx(above.astype(np.uint8), cv2.MORPH_OPEN, disk, borderType=cv2.BORDER_CONSTANT, borderValue=0))
     near = cv2.dilate(core.astype(np.uint8), disk).astype(bool)
@@ -36,30 +36,39 @@ def chest_wall_right(breast: NDArray[np.bool_]) -> bool:
     return bool(columns[-edge:].sum() > columns[:edge].sum())
 
 
-def film_area(image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(H, W) bool: the image without white borders and what lies beyond them (paper 4.1, step 1)."""
+def film_area(image: NDArray[np.float32], skin: float) -> NDArray[np.bool_]:
+    """(H, W) bool: the image without bright borders and what lies beyond them (paper 4.1, step 1)."""
     area = np.zeros(image.shape, bool)
-    top, bottom, left, right = (_border(side) for side in (image.T, image.T[:, ::-1], image, image[:, ::-1]))
+    left, right = (_white_border(side) for side in (image, image[:, ::-1]))
+    top, bottom = (max(_white_border(side), _grey_border(side, skin)) for side in (image.T, image.T[:, ::-1]))
     area[top : len(image) - bottom, left : image.shape[1] - right] = True
     return area
 
 
-def _border(image: NDArray[np.float32]) -> int:
-    """Columns of white border on the left of (H, W).
-
-    A row shows a border where white ends within reach of the edge; rows that stay white (muscle, label) say nothing.
-    """
+def _white_border(image: NDArray[np.float32]) -> int:
+    """Columns of white on the left of (H, W). Rows that stay white (muscle, label) say nothing."""
     reach = max(2, round(BORDER * image.shape[1]))
     white = image[:, : 2 * reach] >= WHITE * image.max()
-    depth = np.where(white[:, :reach].any(1), reach - white[:, reach - 1 :: -1].argmax(1), 0)
-    telling = ~white[:, reach:].any(1)
-    depth = depth[telling]
-    if len(depth) < 0.2 * len(image) or (depth > 0).mean() < 0.5:
+    return _depth(white[:, :reach], ~white[:, reach:].any(1))
+
+
+def _grey_border(image: NDArray[np.float32], skin: float) -> int:
+    """Columns on the left of (H, W) that are brighter than background in rows that are background further in."""
+    reach = max(2, round(BORDER * image.shape[1]))
+    bright = image[:, : 2 * reach] > skin
+    return _depth(bright[:, :reach], ~bright[:, reach:].any(1))
+
+
+def _depth(bright: NDArray[np.bool_], telling: NDArray[np.bool_]) -> int:
+    """How far bright px reach in from the left, where most of the telling rows have any; else 0. bright: (H, reach)."""
+    rows = bright[telling]
+    seen = rows[rows.any(1)]
+    if len(rows) < 0.2 * len(bright) or len(seen) < 0.5 * len(rows):
         return 0
-    return int(np.quantile(depth[depth > 0], 0.9)) + 1
+    return int(np.quantile(seen.shape[1] - seen[:, ::-1].argmax(1), 0.9)) + 1
 
 
-def _threshold(values: NDArray[np.float32]) -> float:
+def _skin_level(values: NDArray[np.float32]) -> float:
     """Where tissue begins: a fixed share of the way from the background (the mode of the dark part) to Otsu's threshold."""
     levels = np.clip(values * 255, 0, 255).astype(np.uint8).reshape(1, -1)
     otsu, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
