@@ -49,14 +49,14 @@ def _white_border(image: NDArray[np.float32]) -> int:
     """Columns of white on the left of (H, W). Rows that stay white (muscle, label) say nothing."""
     reach = max(2, round(BORDER * image.shape[1]))
     white = image[:, : 2 * reach] >= WHITE * image.max()
-    return _depth(white[:, :reach], ~white[:, reach:].any(1))
+    return _depth(white[:, :reach], ~white[:, reach:].max(1))
 
 
 def _grey_border(image: NDArray[np.float32], skin: float) -> int:
     """Columns on the left of (H, W) that are brighter than background in rows that are background further in."""
     reach = max(2, round(BORDER * image.shape[1]))
     bright = image[:, : 2 * reach] > skin
-    return _depth(bright[:, :reach], ~bright[:, reach:].any(1))
+    return _depth(bright[:, :reach], ~bright[:, reach:].max(1))
 
 
 def _depth(bright: NDArray[np.bool_], telling: NDArray[np.bool_]) -> int:
