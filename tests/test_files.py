@@ -4,7 +4,7 @@ from pycocotools.coco import COCO
 
 from pipeline import coco, resume
 from pipeline.errors import PipelineError
-from pipeline.io import atomic, atomic_folder, from_unit, read_image, read_json, to_unit, write_json, write_png
+from pipeline.io import atomic, atomic_folder, from_unit, read_image, read_json, synthetic_mark, to_unit, write_json, write_png
 from pipeline.rng import generator
 
 
@@ -14,6 +14,17 @@ def test_png_keeps_every_bit(tmp_path, dtype):
     write_png(tmp_path / "a.png", image)
     stored = read_image(tmp_path / "a.png")
     assert stored.dtype == dtype and (stored == image).all() and (from_unit(to_unit(image), dtype) == image).all()
+
+
+def test_synthetic_images_say_so_and_stay_readable_elsewhere(tmp_path):
+    from PIL import Image
+
+    image = generator(0, "mark").integers(0, 65536, (20, 30), np.uint16)
+    write_png(tmp_path / "a.png", image, mark="pool gan, image 3, seed 17")
+    write_png(tmp_path / "b.png", image)
+    assert synthetic_mark(tmp_path / "a.png") == "pool gan, image 3, seed 17" and synthetic_mark(tmp_path / "b.png") is None
+    assert Image.open(tmp_path / "a.png").text == {"Synthetic mammogram": "pool gan, image 3, seed 17"}
+    assert (read_image(tmp_path / "a.png") == image).all()
 
 
 def test_unreadable_images_are_named(tmp_path):

@@ -43,7 +43,7 @@ def write(name: str, method: Method, n: int, seed: int, out: Path) -> None:
         for item, made in enumerate(track(_all(method, n), f"pool {name}", n)):
             _check(made, f"{name} {item}")
             file = f"images/{item:06d}.png"
-            writing.append(threads.submit(write_png, folder / file, made.image))
+            writing.append(threads.submit(write_png, folder / file, made.image, mark=f"pool {name}, image {item}, seed {seed}"))
             size = {"height": made.image.shape[0], "width": made.image.shape[1]}
             identity = {"file_name": file, "image_id": f"{name}_{item:06d}", "synthetic": True, "pool": name}
             records.append(({**made.record, **identity, **size}, made.annotations))
