@@ -111,6 +111,7 @@ class GenTrain(Block):
     batch: Positive
     lr: float = Field(gt=0)
     betas: Betas
+    discriminator_width: Positive
     perceptual_weight: float = Field(ge=0)
     perceptual_layers: list[Annotated[str, Field(pattern=r"^conv[1-5]_[1-4]$")]]
     ema: float = Field(ge=0, lt=1)
@@ -130,7 +131,7 @@ class Synth(Block):
     masks: Literal["dcgan", "real"]
     sizes: Literal["paper", "lognormal", "empirical"]
     position: Literal["paper", "breast"]
-    blend: Literal["paste", "feather"]
+    blend: Literal["paste", "feather", "poisson"]
 
 
 class Pool(Block):
@@ -142,13 +143,15 @@ class Pools(Block):
     gan: Pool
     fresh: Pool
     copy_paste: Pool
+    poisson: Pool
+    blob: Pool
     hosts: Pool
 
 
 class Study(Block):
     points: list[str] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
-    baselines: list[Literal["fresh", "copy_paste", "hosts"]]
+    baselines: list[Literal["fresh", "copy_paste", "poisson", "blob", "hosts"]]
 
 
 class Detector(Block):
@@ -184,6 +187,10 @@ class Quality(Block):
     n: Positive
 
 
+class Report(Block):
+    real_pixels: bool
+
+
 class Params(Block):
     """All of params.yaml; field names are its keys."""
 
@@ -204,6 +211,7 @@ class Params(Block):
     detect: Detect
     evaluate: Evaluate
     quality: Quality
+    report: Report
 
     @model_validator(mode="after")
     def _points_can_be_built(self) -> Self:

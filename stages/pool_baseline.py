@@ -2,7 +2,9 @@
 
   fresh        the phantom's simulator draws the mass into the host (phantom only): the oracle
   copy_paste   a real training mass with its own mask, pasted into a host of another patient
-  hosts        the same hosts, untouched
+  poisson      the same, Poisson-blended
+  blob         a smooth bright ellipse of a real mass's contrast
+  hosts        the same hosts, untouched, no label
 
 Image i depends on (seed, i) alone, and has the same host, centre and patch size as image i of the pool `gan`.
 """
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", choices=("fresh", "copy_paste", "hosts"), help="which pool")
+    parser.add_argument("name", choices=("fresh", "copy_paste", "poisson", "blob", "hosts"), help="which pool")
 
 
 def run(args: argparse.Namespace, params: "Params") -> None:
@@ -32,6 +34,8 @@ def run(args: argparse.Namespace, params: "Params") -> None:
     methods = {
         "fresh": lambda: fresh.fresh(placer, params.phantom, params.seed),
         "copy_paste": lambda: inserting.copy_paste(sources, placer),
+        "poisson": lambda: inserting.copy_paste(sources, placer, "poisson"),
+        "blob": lambda: inserting.blob(sources, placer),
         "hosts": lambda: inserting.hosts(placer),
     }
     write(args.name, methods[args.name](), getattr(params.pools, args.name).n, params.seed, Path("data/pools") / args.name)

@@ -1,4 +1,8 @@
-"""How a patch meets its host. The host outside the frame, and wherever alpha is 0, stays identical to the bit."""
+"""How a patch meets its host. Pixels that are not free stay identical to the bit.
+
+A blend takes the host's part and the patch (h, w; float in [0, 1]), the core (h, w; bool: mass and margin) in the
+unclipped frame's geometry, and the pixels that are free to change (h, w; bool); it returns the new part.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,13 +11,61 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-
-def paste_alpha(core: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(h, w) ones: the whole patch replaces the tissue (the paper)."""
-    return np.ones(core.shape, np.float32)
+Unit = NDArray[np.float32]
+Bool = NDArray[np.bool_]
 
 
-def feather_alpha(core: NDArray[np.bool_]) -> NDArray[np.float32]:
+def paste(host: Unit, patch: Unit, alpha: Unit, free: Bool) -> Unit:
+    """The whole patch replaces the tissue (the paper)."""
+    return patch
+
+
+def feather(host: Unit, patch: Unit, alpha: Unit, free: Bool) -> Unit:
+    """host (1 - alpha) + patch alpha."""
+    return np.asarray(host * (1 - alpha) + patch * alpha, np.float32)
+
+
+def poisson(host: Unit, patch: Unit, alpha: Unit, free: Bool) -> Unit:
+    """The patch's gradients with the host's values around the free pixels (Perez et al. 2003, eq. 7 to 9).
+
+    Solved exactly in floating point (cv2.seamlessClone works on 8 bit only). Pixels beyond the part's edge do not count.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.linalg import spsolve
+
+    if free.all() or not free.any():
+        return patch if free.all() else host
+    number = np.full(free.shape, -1)
+    number[free] = np.arange(free.sum())
+    rows, columns, values = [], [], []
+    right = np.zeros(int(free.sum()))
+    degree = np.zeros(int(free.sum()))
+    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        y, x = np.nonzero(free)
+        inside = (y + dy >= 0) & (y + dy < free.shape[0]) & (x + dx >= 0) & (x + dx < free.shape[1])
+        y, x = y[inside], x[inside]
+        here, there = number[y, x], number[y + dy, x + dx]
+        degree[here] += 1
+        right[here] += patch[y, x].astype(float) - patch[y + dy, x + dx]
+        known = there < 0
+        np.add.at(right, here[known], host[y + dy, x + dx][known].astype(float))
+        rows.append(here[~known])
+        columns.append(there[~known])
+        values.append(-np.ones((~known).sum()))
+    everything = np.arange(len(degree))
+    system = coo_array(
+        (np.concatenate([*values, degree]), (np.concatenate([*rows, everything]), np.concatenate([*columns, everything]))),
+        shape=(len(degree), len(degree)),
+    ).tocsc()
+    result = host.copy()
+    result[free] = spsolve(system, right)
+    return result
+
+
+BLENDS: dict[str, Callable[[Unit, Unit, Unit, Bool], Unit]] = {"paste": paste, "feather": feather, "poisson": poisson}
+
+
+def feather_alpha(core: Bool) -> Unit:
     """(h, w) float32: 1 on the core (mass and margin), 0 at the frame's border, smooth between.
 
     With the distances a to the core and b to the border, t = b / (a + b), and alpha is the smoothstep 3t^2 - 2t^3.
@@ -26,16 +78,9 @@ def feather_alpha(core: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-ALPHAS: dict[str, Callable[[NDArray[np.bool_]], NDArray[np.float32]]] = {"paste": paste_alpha, "feather": feather_alpha}
-
-
-def blend(host: NDArray[Any], patch: NDArray[np.float32], alpha: NDArray[np.float32], frame: tuple[slice, slice]) -> NDArray[Any]:
-    """A copy of the host with the patch in its frame: host (1 - alpha) + patch alpha, rounded to the host's depth.
-
-    host: (H, W) uint8 or uint16; patch, alpha: (h, w) in [0, 1], the size of the frame (rows, columns).
-    """
+def insert(host: NDArray[Any], new: Unit, free: Bool, frame: tuple[slice, slice]) -> NDArray[Any]:
+    """A copy of the host (H, W) of 8 or 16 bit with `new` (h, w; [0, 1]) in its frame where `free`; the rest keeps its bits."""
     top = np.iinfo(host.dtype).max
-    mixed = host[frame] * (1.0 - alpha.astype(np.float64)) + np.clip(patch, 0, 1) * top * alpha.astype(np.float64)
     result = host.copy()
-    result[frame] = np.where(alpha > 0, np.rint(mixed), host[frame]).astype(host.dtype)
+    result[frame] = np.where(free, np.rint(np.clip(new.astype(np.float64), 0, 1) * top), host[frame]).astype(host.dtype)
     return result

@@ -6,9 +6,9 @@ from pipeline.data import phantom
 from pipeline.params import Phantom
 from pipeline.preprocess.geometry import Geometry
 from pipeline.rng import generator
-from pipeline.synthesis.inserting import inserted
 from pipeline.synthesis.placement import Host, Place, Placer, fits
 from pipeline.synthesis.pool import Made, Method
+from pipeline.synthesis.scene import with_mass
 
 TRIES = 20
 
@@ -39,7 +39,7 @@ def fresh(placer: Placer, params: Phantom, seed: int) -> Method:
         change = geometry.apply(drawn.image).astype(np.int32) - before
         top = np.iinfo(image.dtype).max
         made = np.where(host.region() > 0, np.clip(image + change, 0, top), image).astype(image.dtype)
-        return inserted(host, place, made, mask)
+        return with_mass(host, place, made, mask)
 
     return Method(lambda items: [one(item) for item in items], {"phantom": params.model_dump()})
 

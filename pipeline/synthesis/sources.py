@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pipeline import coco
 from pipeline.errors import PipelineError
-from pipeline.io import read_image
+from pipeline.io import read_image, to_unit
 from pipeline.synthesis import laws
-from pipeline.synthesis.placement import Host, Placer, find_hosts
+from pipeline.synthesis.placement import Placer, find_hosts
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ class Sources:
         image = read_image(self.train / self.images[patch.image_id]["file_name"])
         return image[patch.y : patch.y + patch.height, patch.x : patch.x + patch.width]
 
+    def contrast(self, patch: Patch) -> float:
+        """Mean of the mass less mean of the tissue around it in its patch, in units of the full grey range."""
+        image, mask = to_unit(read_image(self.folder / "images" / f"{patch.name}.png")), self.mask(patch)
+        return float(image[mask].mean() - image[~mask].mean())
+
     def size_law(self, law: str) -> laws.SizeLaw:
         """Sizes of padded masses in mm, fitted to the training patches."""
         frames = np.array([(p.width, p.height) for p in self.patches], float)
@@ -83,9 +88,3 @@ class Sources:
     def placer(self, hosts: str, sizes: str, position: str) -> Placer:
         """The placer that all inserting pools of an experiment share; arguments: the block `synth` of the params."""
         return Placer(self.seed, find_hosts(self.train, hosts), self.size_law(sizes), position)
-
-
-def host_record(host: Host, **more: Any) -> dict[str, Any]:
-    """The COCO record of a mammogram made from a host: its metadata and what was done to it."""
-    kept = ("patient_id", "laterality", "view", "density", "spacing_mm", "spacing_assumed")
-    return {**{key: host.record.get(key) for key in kept}, "host": host.record["image_id"], **more}

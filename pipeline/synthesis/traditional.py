@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from pipeline import coco
 from pipeline.rng import generator
-from pipeline.synthesis.inserting import kept
 from pipeline.synthesis.placement import find_hosts
 from pipeline.synthesis.pool import Made, Method
-from pipeline.synthesis.sources import host_record
+from pipeline.synthesis.scene import host_record, kept
 
 ROTATION_DEG = 15.0  # the paper gives no ranges; these keep the breast upright and the mass plausible in size
 SCALE = (0.85, 1.15)

@@ -11,7 +11,7 @@ from pipeline import coco
 from pipeline.errors import PipelineError
 from pipeline.io import read_image
 from pipeline.synthesis import inserting
-from pipeline.synthesis.blending import ALPHAS, blend
+from pipeline.synthesis.blending import BLENDS, feather_alpha, insert
 from pipeline.synthesis.pool import Made, Method, write
 from pipeline.synthesis.traditional import traditional
 from pipeline.synthesis.trainset import assemble
@@ -34,6 +34,7 @@ class Inverter:
 def methods(sources, hosts="normals"):
     placer = sources.placer(hosts, "paper", "breast")
     made = {"copy_paste": inserting.copy_paste(sources, placer), "hosts": inserting.hosts(placer)}
+    made |= {"poisson": inserting.copy_paste(sources, placer, "poisson"), "blob": inserting.blob(sources, placer)}
     made["gan"] = inserting.gan(sources, placer, Inverter(), inserting.real_masks(sources), "feather")
     return made
 
@@ -42,7 +43,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((folder / "images").iterdir())}
 
 
-@pytest.mark.parametrize("name", ["gan", "copy_paste", "hosts", "traditional"])
+@pytest.mark.parametrize("name", ["gan", "copy_paste", "poisson", "blob", "hosts", "traditional"])
 def test_larger_pool_starts_with_the_smaller(name, sources, tmp_path):
     method = traditional(sources.train, 3) if name == "traditional" else methods(sources)[name]
     write(name, method, 5, 3, tmp_path / "a")
@@ -59,7 +60,7 @@ def test_inserting_pools_share_host_centre_and_size(sources, tmp_path):
         write(name, method, 6, 3, tmp_path / name)
         images = coco.read(tmp_path / name / "annotations.json")["images"]
         place[name] = [(image["host"], image.get("centre"), image.get("patch_size")) for image in images]
-    assert place["gan"] == place["copy_paste"]
+    assert place["gan"] == place["copy_paste"] == place["poisson"] == place["blob"]
     assert [one[0] for one in place["hosts"]] == [one[0] for one in place["gan"]]
 
 
@@ -139,16 +140,31 @@ def test_pool_whose_box_and_mask_disagree_is_not_written(tmp_path):
 
 def test_feather_is_one_on_the_core_and_fades_to_the_border():
     core = disc(20, 15, 6, (30, 40))
-    alpha = ALPHAS["feather"](core)
+    alpha = feather_alpha(core)
     assert (alpha[core] == 1).all() and alpha[0].max() < 0.05 and alpha[:, -1].max() < 0.05
     assert (np.diff(alpha[15, 26:]) <= 0).all() and 0.3 < alpha[15, 32] < 0.7
 
 
-def test_blend_keeps_the_host_to_the_bit_where_alpha_is_zero_and_rounds_16_bit():
+def test_insertion_keeps_the_host_to_the_bit_where_it_is_not_free_and_rounds_16_bit():
     host = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100 + 1
-    alpha = np.zeros((5, 6), np.float32)
-    alpha[2, 3] = 0.25
-    result = blend(host, np.full((5, 6), 0.5, np.float32), alpha, (slice(4, 9), slice(10, 16)))
+    free = np.zeros((5, 6), bool)
+    free[2, 3] = True
+    result = insert(host, np.full((5, 6), 0.3, np.float32), free, (slice(4, 9), slice(10, 16)))
     expected = host.copy()
-    expected[6, 13] = round(host[6, 13] * 0.75 + 0.5 * 65535 * 0.25)
+    expected[6, 13] = 19661  # 0.3 * 65535 = 19660.5 (float32 0.3 lies above)
     assert (result == expected).all() and result.dtype == np.uint16
+
+
+def test_poisson_solves_its_equation():
+    rng = np.random.default_rng(0)
+    host, patch = rng.random((2, 12, 15)).astype(np.float32)
+    free = disc(7, 6, 4, (12, 15))
+    result = BLENDS["poisson"](host, patch, free.astype(np.float32), free).astype(float)
+    laplace = [4 * f[1:-1, 1:-1] - f[:-2, 1:-1] - f[2:, 1:-1] - f[1:-1, :-2] - f[1:-1, 2:] for f in (result, patch.astype(float))]
+    assert np.abs((laplace[0] - laplace[1])[free[1:-1, 1:-1]]).max() < 1e-5 and (result[~free] == host[~free]).all()
+
+
+def test_poisson_of_a_constant_step_takes_the_hosts_level():
+    host, patch = np.full((9, 9), 0.5, np.float32), np.full((9, 9), 0.1, np.float32)
+    free = disc(4, 4, 3, (9, 9))
+    assert np.allclose(BLENDS["poisson"](host, patch, free.astype(np.float32), free), 0.5)
