@@ -41,11 +41,11 @@ def load_state(path: Path) -> Any:
 
 
 def save_state(path: Path, state: Any) -> None:
-    """Write what `load_state` reads: the whole file appears at once or not at all."""
+    """Write what `load_state` reads: the whole file appears at once or not at all, the same bytes for the same state."""
     import torch
 
-    with atomic(path) as temporary:
-        torch.save(state, temporary)
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        torch.save(state, file)  # given a name instead, torch would put it into the file
 
 
 def stored(folder: Path) -> list[Path]:

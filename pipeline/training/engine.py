@@ -119,7 +119,9 @@ def fit(
 
 
 def _prepare(seed: int, threads: int) -> tuple[int, int]:
-    """Set threads, determinism and seeds of this process; returns its rank and the number of processes."""
+    """Set threads, determinism, seeds and silence of this process; returns its rank and the number of processes."""
+    if not MMLogger.check_instance_created("quiet"):
+        MMLogger.get_instance("quiet", log_level="ERROR")  # else MMEngine logs every weight that is initialised
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
