@@ -71,6 +71,8 @@ def _depth(bright: NDArray[np.bool_], telling: NDArray[np.bool_]) -> int:
 def _skin_level(values: NDArray[np.float32]) -> float:
     """Where tissue begins: a fixed share of the way from the background (the mode of the dark part) to Otsu's threshold."""
     levels = np.clip(values * 255, 0, 255).astype(np.uint8).reshape(1, -1)
+    if levels.min() == levels.max():
+        return 1.0
     otsu, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
     background = np.bincount(levels[0], minlength=256)[: int(otsu) + 1].argmax()
     return float(background + BACKGROUND * (otsu - background)) / 255

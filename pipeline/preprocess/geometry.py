@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-MARGIN = 0.01  # of the height: dark columns kept on both sides of the breast
+MARGIN = 0.01  # of the height: dark columns kept beside the breast, away from the chest wall
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ class Geometry:
         """
         source_height, source_width = breast.shape
         columns = np.flatnonzero((breast[:, ::-1] if flipped else breast).any(0))
-        margin = round(MARGIN * source_height)
-        left, right = max(0, int(columns[0]) - margin), min(source_width, int(columns[-1]) + 1 + margin)
+        left, right = int(columns[0]), min(source_width, int(columns[-1]) + 1 + round(MARGIN * source_height))
         height = height or source_height
         scale = height / source_height
         width = max(1, round((right - left) * scale))

@@ -67,7 +67,7 @@ def prepare(raw: Path, out: Path, params: Preprocess, split: Split, seed: int, p
     with contextlib.ExitStack() as stack:
         folders = {name: stack.enter_context(atomic_folder(out / name)) for name in (*PARTS, "patches")}
         jobs = [Job(case, part := parts[case.patient_id], folders[part], folders["patches"], params) for case in kept]
-        outcomes = list(track(_work(jobs, processes or len(os.sched_getaffinity(0))), "preprocess", len(jobs)))
+        outcomes = list(track(_work(jobs, processes or _cores()), "preprocess", len(jobs)))
         raise_all([one.fault for one in outcomes if one.fault], f"mammograms of {raw} that cannot be used; take them out of the source")
         used = [(one, one.record) for one in outcomes if one.record is not None]
         _check((one.part, record["patient_id"], _targets(one)) for one, record in used)
@@ -121,6 +121,10 @@ def _work(jobs: list[Job], processes: int) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as pool:
         yield from pool.map(prepare_one, jobs, chunksize=4)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read_mask(lesion: StoredLesion, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -1,0 +1,165 @@
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from pipeline import coco
+from pipeline.data.canonical import Case, Lesion, write
+from pipeline.errors import PipelineError
+from pipeline.io import read_image, write_png
+from pipeline.params import Preprocess, Split
+from pipeline.preprocess.prepare import prepare
+
+PARAMS = Preprocess(height=200, patch_px=32, pad_mm=6.0, pad_px=None, film_height_mm=240.0, min_lesion_px=10)
+SPLIT = Split(scheme="holdout", test=0.3, val=0.3, folds=5, fold=0, train_fraction=1.0)
+
+
+def square(top, left, side, shape=(400, 260)):
+    mask = np.zeros(shape, bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """Twelve patients. P1: recorded on the wrong side. P2: benign. P3: a speck beside its mass. P4: a speck alone. P5: 16 bit, spacing."""
+    from tests.preprocess.conftest import draw
+
+    def cases():
+        for k in range(12):
+            flipped = k % 2 == 1
+            image, _, _ = draw(flipped=flipped, seed=k)
+            left = 160 if flipped else 80
+            masks = [square(240, left, 20)]
+            if k == 3:
+                masks = [square(240, left, 20) | square(300, left, 3)]
+            if k == 4:
+                masks = [square(300, left, 3)]
+            yield Case(
+                image_id=f"P{k}_MLO",
+                patient_id=f"P{k}",
+                laterality="L" if flipped == (k == 1) else "R",
+                view="MLO",
+                pathology="benign" if k == 2 else "malignant",
+                spacing_mm=0.3 if k == 5 else None,
+                image=image.astype(np.uint16) * 257 if k == 5 else image,
+                lesions=tuple(Lesion(mask=mask) for mask in masks),
+            )
+
+    root = tmp_path_factory.mktemp("data") / "raw"
+    write(root, cases())
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(raw):
+    out = raw.parent / "prepared"
+    prepare(raw, out, PARAMS, SPLIT, seed=1, processes=1)
+    return out
+
+
+def records(prepared):
+    """COCO image with its annotations and its part, by image_id."""
+    found = {}
+    for part in ("train", "val", "test"):
+        dataset = coco.read(prepared / part / "annotations.json")
+        lesions = coco.by_image(dataset)
+        found |= {image["image_id"]: (image, lesions[image["id"]], part) for image in dataset["images"]}
+    return found
+
+
+def patch_rows(prepared):
+    with open(prepared / "patches" / "patches.csv", newline="") as file:
+        return {row["patch"]: row for row in csv.DictReader(file)}
+
+
+def test_every_mammogram_faces_one_way_and_is_stored_beside_its_record(prepared):
+    for image, _, part in records(prepared).values():
+        pixels, regions = (
+            read_image(prepared / part / image["file_name"]),
+            read_image(prepared / part / "regions" / f"{image['image_id']}.png"),
+        )
+        assert pixels.shape == regions.shape == (image["height"], image["width"]) == (200, image["width"])
+        assert set(np.unique(regions)) == {0, 1, 2}
+        assert regions[20, 2] == 2 and regions[20, -1] == 0
+        assert not pixels[:, -1].any() and pixels[100, :10].all()
+
+
+def test_recorded_side_that_differs_from_the_pixels_is_flagged(prepared):
+    summary = json.loads((prepared / "patches" / "preprocess.json").read_text())
+    assert summary["laterality_mismatch"] == ["P1_MLO"]
+    image = records(prepared)["P1_MLO"][0]
+    assert image["laterality"] == "L" and image["flipped"] is True
+
+
+def test_boxes_lead_back_to_the_source(prepared):
+    for name, (image, lesions, _) in records(prepared).items():
+        x, y, w, h = lesions[0]["bbox"]
+        assert (w, h) == pytest.approx((10, 10), abs=1) and y == pytest.approx(120, abs=1)
+        turned = 80 if not image["flipped"] else 260 - 160 - 20
+        assert x / image["scale"] + image["crop_x"] == pytest.approx(turned, abs=2), name
+
+
+def test_benign_lesions_are_crowd_without_patches(prepared):
+    found, rows = records(prepared), patch_rows(prepared)
+    assert [lesion["iscrowd"] for lesion in found["P2_MLO"][1]] == [1]
+    assert {name for name, row in rows.items()} == {f"{name}_1" for name, (_, lesions, _) in found.items() if not lesions[0]["iscrowd"]}
+    assert all(rows[f"{name}_1"]["split"] == part for name, (_, _, part) in found.items() if f"{name}_1" in rows)
+
+
+def test_specks_are_dropped_and_listed(prepared):
+    summary = json.loads((prepared / "patches" / "preprocess.json").read_text())
+    assert [(one["image_id"], one["lesion"], one["px"]) for one in summary["dropped_components"]] == [("P3_MLO", 1, 9), ("P4_MLO", 1, 9)]
+    assert summary["images_left_out"] == ["P4_MLO"] and "P4_MLO" not in records(prepared)
+    assert records(prepared)["P3_MLO"][1][0]["area"] == pytest.approx(100, abs=10)
+
+
+def test_depth_and_spacing(prepared):
+    found = records(prepared)
+    image, _, part = found["P5_MLO"]
+    assert read_image(prepared / part / image["file_name"]).dtype == np.uint16
+    assert image["spacing_mm"] == pytest.approx(0.6) and image["spacing_assumed"] is False
+    assert read_image(prepared / "patches" / "images" / "P5_MLO_1.png").dtype == np.uint16
+    other = found["P6_MLO"][0]
+    assert other["spacing_mm"] == pytest.approx(240 / 200) and other["spacing_assumed"] is True
+
+
+def test_patches_are_padded_boxes(prepared):
+    found, rows = records(prepared), patch_rows(prepared)
+    for name, pad in (("P5_MLO", 10), ("P6_MLO", 5)):  # 6 mm at 0.6 and at 1.2 mm a px
+        x, y, w, h = found[name][1][0]["bbox"]
+        row = rows[f"{name}_1"]
+        assert [int(row[key]) for key in "xywh"] == [x - pad, y - pad, w + 2 * pad, h + 2 * pad]
+        mask = read_image(prepared / "patches" / "masks" / f"{name}_1.png")
+        assert mask.shape == (32, 32) and set(np.unique(mask)) == {0, 255}
+        assert (mask > 0).mean() == pytest.approx(w * h / ((w + 2 * pad) * (h + 2 * pad)), rel=0.15)
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_processes_do_not_change_a_byte(raw, prepared, tmp_path):
+    prepare(raw, tmp_path / "again", PARAMS, SPLIT, seed=1, processes=2)
+    assert files(tmp_path / "again") == files(prepared)
+
+
+def test_unusable_images_are_all_named_and_nothing_is_written(raw, tmp_path):
+    broken = tmp_path / "raw"
+    shutil.copytree(raw, broken)
+    (broken / "images" / "P6_MLO.png").write_bytes(b"no png")
+    write_png(broken / "images" / "P7_MLO.png", np.zeros((400, 260), np.uint8))
+    write_png(broken / "masks" / "P8_MLO_1.png", np.full((10, 10), 255, np.uint8))
+    with pytest.raises(PipelineError) as error:
+        prepare(broken, tmp_path / "out", PARAMS, SPLIT, seed=1, processes=1)
+    for fault in ("P6_MLO.png: cannot be decoded", "P7_MLO: no breast", "P8_MLO: mask 1 is (10, 10)"):
+        assert fault in str(error.value)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_split_without_a_part_is_refused_before_any_work(raw, tmp_path):
+    with pytest.raises(PipelineError, match="val holds no patient"):
+        prepare(raw, tmp_path / "out", PARAMS, SPLIT.model_copy(update={"val": 0.0}), seed=1, processes=1)
+    assert not (tmp_path / "out").exists()
