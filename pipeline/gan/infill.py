@@ -17,13 +17,12 @@ from pipeline.gan.losses import VggFeatures, feature_matching, generator_loss, l
 from pipeline.gan.patchgan import PatchGAN
 from pipeline.gan.sheets import sheet
 from pipeline.gan.unet import UNet
-from pipeline.params import Gen, Runtime
+from pipeline.params import Gen, GenTrain, Runtime
 from pipeline.preprocess.trilabel import CHANNELS, Labels, tri_label
 from pipeline.rng import generator
 from pipeline.training import engine
 
 GENERATORS: dict[str, type[nn.Module]] = {"unet": UNet, "crn": CascadedRefinement}
-CODE = [Path(__file__).parent, Path(engine.__file__).parent]
 SHOWN = 10  # patches of samples.png
 
 
@@ -37,9 +36,9 @@ def build(arch: str, labels: Labels, patch_px: int, width: int) -> nn.Module:
 class InfillGan(Gan):
     """Adversarial loss (paper eq. 3) and weighted feature matching (eq. 4)."""
 
-    def __init__(self, network: nn.Module, channels: int, patch_px: int, features: VggFeatures | None, weight: float) -> None:
-        super().__init__(network, PatchGAN(channels, patch_px))
-        self.weight = weight
+    def __init__(self, network: nn.Module, channels: int, patch_px: int, features: VggFeatures | None, train: GenTrain) -> None:
+        super().__init__(network, PatchGAN(channels, patch_px, train.discriminator_width))
+        self.weight = train.perceptual_weight
         self.frozen = [features]  # in a list: neither trained, averaged nor saved
 
     def paint(self, data: Any) -> Tensor:
@@ -79,12 +78,10 @@ def train(
         "perceptual": used,
         "seed": seed,
     }
-    key = resume.fingerprint([meta, gen.train.model_dump(), runtime.model_dump()], [source, *CODE])
+    key = resume.fingerprint([meta, gen.train.model_dump(), runtime.model_dump()], [source, *models.CODE])
     folder = resume.folder("train_infill", key, state)
     gan = engine.fit(
-        lambda: InfillGan(
-            build(gen.arch, gen.labels, real.patch_px, width), CHANNELS[gen.labels], real.patch_px, features, gen.train.perceptual_weight
-        ),
+        lambda: InfillGan(build(gen.arch, gen.labels, real.patch_px, width), CHANNELS[gen.labels], real.patch_px, features, gen.train),
         adam(gen.train.lr, (gen.train.betas[0], gen.train.betas[1])),
         patches.InfillSamples(real, seed, gen.labels, gen.margin / 256),
         what=f"infilling GAN ({gen.arch})",

@@ -22,7 +22,6 @@ from pipeline.training import engine
 
 ATTEMPTS = 200
 FRAGMENTS = 0.1  # share of the foreground outside of the largest component from which a mask counts as broken
-CODE = [Path(__file__).parent, Path(engine.__file__).parent]
 
 
 class MaskGan(Gan):
@@ -53,7 +52,7 @@ def train(source: Path, target: Path, params: Masks, runtime: Runtime, seed: int
     Raises PipelineError where hardly any of its masks is plausible after training.
     """
     real = patches.read(source, ["train"])
-    key = resume.fingerprint([params.model_dump(), runtime.model_dump(), seed], [source, *CODE])
+    key = resume.fingerprint([params.model_dump(), runtime.model_dump(), seed], [source, *models.CODE])
     folder = resume.folder("train_masks", key, state)
     gan = engine.fit(
         lambda: MaskGan(real.patch_px, params.z_dim, params.width),

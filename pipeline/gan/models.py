@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 from pipeline.io import atomic_folder, read_json, write_json, write_png
+from pipeline.preprocess import trilabel
+from pipeline.training import engine
 from pipeline.training.checkpoints import load_state, save_state
+
+CODE = [Path(__file__).parent, Path(engine.__file__).parent, Path(trilabel.__file__)]  # what the state of a training depends on
 
 
 def write(target: Path, network: torch.nn.Module, meta: dict[str, Any], losses: Path, samples: NDArray[np.uint8]) -> None:

@@ -13,20 +13,29 @@ GAP, LETTER_PX, SMALLEST_PX = 4, 8, 96
 
 
 def sheet(rows: Sequence[Sequence[NDArray[np.floating[Any]]]], captions: Sequence[str] = ()) -> NDArray[np.uint8]:
-    """One uint8 picture of rows of images ((P, P) float in [0, 1], clipped, all of one size), captions on the left.
+    """One uint8 picture of rows of images ((H, W) float in [0, 1], clipped, all of one size), captions on the left.
 
     Small images are enlarged by a whole factor, so that every pixel stays visible.
     """
-    side = rows[0][0].shape[0]
-    factor = max(1, -(-SMALLEST_PX // side))
-    step = side * factor + GAP
+    factor = max(1, -(-SMALLEST_PX // rows[0][0].shape[0]))
+    height, width = (side * factor for side in rows[0][0].shape)
     left = max((len(text) for text in captions), default=0) * LETTER_PX + GAP
-    picture = np.full((len(rows) * step + GAP, left + max(map(len, rows)) * step), 255, np.uint8)
+    picture = np.full((len(rows) * (height + GAP) + GAP, left + max(map(len, rows)) * (width + GAP)), 255, np.uint8)
     for y, row in enumerate(rows):
         for x, image in enumerate(row):
-            top, start = GAP + y * step, left + x * step
+            top, start = GAP + y * (height + GAP), left + x * (width + GAP)
             enlarged = from_unit(image, np.uint8).repeat(factor, 0).repeat(factor, 1)
-            picture[top : top + side * factor, start : start + side * factor] = enlarged
+            picture[top : top + height, start : start + width] = enlarged
     for y, text in enumerate(captions):
-        cv2.putText(picture, text, (GAP, GAP + y * step + side * factor // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.42, 0, 1, cv2.LINE_AA)
+        cv2.putText(picture, text, (GAP, GAP + y * (height + GAP) + height // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.42, 0, 1, cv2.LINE_AA)
     return picture
+
+
+def boxed(image: NDArray[np.floating[Any]], boxes: Sequence[tuple[Sequence[float], bool]], gap: int = 3) -> NDArray[np.floating[Any]]:
+    """A copy of (H, W) with white frames `gap` px around boxes (xywh, whether to draw a second frame around the first)."""
+    drawn = image.copy()
+    for (x, y, w, h), double in boxes:
+        for away in (gap, 2 * gap)[: 1 + double]:
+            corner = (round(x) - away, round(y) - away)
+            cv2.rectangle(drawn, corner, (round(x + w) - 1 + away, round(y + h) - 1 + away), 1.0, 1)
+    return drawn
