@@ -34,7 +34,9 @@ def check_parts(patients: Mapping[Part, Iterable[str]], lesions: Mapping[Part, i
     """
     members = {part: set(patients.get(part, ())) for part in PARTS}
     faults = [f"{part} holds no patient" for part in PARTS if not members[part]]
-    faults += [f"{part} holds no lesion" for part in ("train", "test") if members[part] and not lesions.get(part)]
+    faults += [
+        f"{part} holds no lesion (benign ones do not count)" for part in ("train", "test") if members[part] and not lesions.get(part)
+    ]
     for one, other in itertools.combinations(PARTS, 2):
         faults += [f"patient {patient} is in both {one} and {other}" for patient in sorted(members[one] & members[other])]
     raise_all(faults, "unusable split; change the shares in split, take another seed or add patients")
