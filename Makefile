@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint clean
+.PHONY: help setup run test lint smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,11 @@ test: setup ## lint, types and tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+smoke: setup ## the whole pipeline on the smoke profile, in a clone under build/
+	rm -rf build/smoke && git clone --quiet . build/smoke && rm -f build/smoke/dvc.lock
+	if [ -d .cache ]; then ln -s ../../.cache build/smoke/.cache; fi
+	cd build/smoke && python -m pipeline.profile smoke --write && python -m stages.run
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
