@@ -63,14 +63,14 @@ def prepare(raw: Path, out: Path, params: Preprocess, split: Split, seed: int, p
     cases = sorted(read_cases(raw), key=lambda case: case.image_id)
     parts = split_patients((case.patient_id for case in cases), seed, split)
     kept = [case for case in cases if case.patient_id in parts]
-    _check((parts[case.patient_id], case.patient_id, 0 if _is_crowd(case) else len(case.lesions)) for case in kept)
+    _check(((parts[case.patient_id], case.patient_id, 0 if _is_crowd(case) else len(case.lesions)) for case in kept), split), split)
     with contextlib.ExitStack() as stack:
         folders = {name: stack.enter_context(atomic_folder(out / name)) for name in (*PARTS, "patches")}
         jobs = [Job(case, part := parts[case.patient_id], folders[part], folders["patches"], params) for case in kept]
         outcomes = list(track(_work(jobs, processes or _cores()), "preprocess", len(jobs)))
         raise_all([one.fault for one in outcomes if one.fault], f"mammograms of {raw} that cannot be used; take them out of the source")
         used = [(one, one.record) for one in outcomes if one.record is not None]
-        _check((one.part, record["patient_id"], _targets(one)) for one, record in used)
+        _check(((one.part, record["patient_id"], _targets(one)) for one, record in used), split)
         for part in PARTS:
             coco.write(folders[part] / "annotations.json", coco.assemble((r, one.annotations) for one, r in used if one.part == part))
         _write_rows(folders["patches"] / "patches.csv", [row for one in outcomes for row in one.patches])
@@ -201,13 +201,13 @@ def _targets(outcome: Outcome) -> int:
     return sum(not one["iscrowd"] for one in outcome.annotations)
 
 
-def _check(images: Iterable[tuple[Part, str, int]]) -> None:
-    """check_parts of (part, patient, lesions that count) of every mammogram."""
+def _check(images: Iterable[tuple[Part, str, int]], split: Split) -> None:
+    """check_parts of (part, patient, lesions that count) of every mammogram; no val part is wanted where its share is 0."""
     rows = list(images)
     lesions: Counter[Part] = Counter()
     for part, _, count in rows:
         lesions[part] += count
-    check_parts({part: {patient for p, patient, _ in rows if p == part} for part in PARTS}, lesions)
+    check_parts({part: {patient for p, patient, _ in rows if p == part} for part in PARTS}, lesions, [p for p in PARTS if p != "val" or split.val])
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:

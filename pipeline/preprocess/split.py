@@ -1,7 +1,7 @@
 """Who is in which part: a pure function of (seed, patient), so that new patients move nobody."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 from pipeline import rng
@@ -27,13 +27,14 @@ def split_patients(patients: Iterable[str], seed: int, params: Split) -> dict[st
     return parts
 
 
-def check_parts(patients: Mapping[Part, Iterable[str]], lesions: Mapping[Part, int]) -> None:
+def check_parts(patients: Mapping[Part, Iterable[str]], lesions: Mapping[Part, int], wanted: Collection[Part] = PARTS) -> None:
     """Refuse parts that share a patient, that hold none, or train or test without a lesion to learn from or to find.
 
-    patients: of the mammograms in each part. lesions: how many count in each part. Raises PipelineError.
+    patients: of the mammograms in each part. lesions: how many count in each part. wanted: parts that must not be empty.
+    Raises PipelineError.
     """
     members = {part: set(patients.get(part, ())) for part in PARTS}
-    faults = [f"{part} holds no patient" for part in PARTS if not members[part]]
+    faults = [f"{part} holds no patient" for part in wanted if not members[part]]
     faults += [
         f"{part} holds no lesion (benign ones do not count)" for part in ("train", "test") if members[part] and not lesions.get(part)
     ]

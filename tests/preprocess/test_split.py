@@ -59,3 +59,7 @@ def test_unsound_splits_are_refused_with_all_their_faults():
     for fault in ("val holds no patient", "train holds no lesion (benign ones do not count)", "patient b is in both train and test"):
         assert fault in str(error.value)
     assert "test holds" not in str(error.value)
+
+
+def test_no_val_part_is_fine_where_none_is_wanted():
+    check_parts({"train": ["a"], "test": ["b"]}, {"train": 1, "test": 1}, ("train", "test"))
