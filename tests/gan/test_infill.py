@@ -1,0 +1,131 @@
+"""The infilling GAN: training improves the reconstruction, and filling keeps its contract."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import PipelineError
+from pipeline.gan import infill, patches
+from pipeline.gan.adversarial import adam
+from pipeline.io import read_json, write_json
+from pipeline.params import Gen, GenTrain, Runtime, Width
+from pipeline.training import engine
+
+RUNTIME = Runtime(threads=1, precision="bf16", workers=0)
+TRAIN = GenTrain(
+    iterations=60, batch=4, lr=0.001, betas=[0.5, 0.999], discriminator_width=8,
+    perceptual_weight=100.0, perceptual_layers=["conv1_2"], ema=0.9,
+)  # fmt: skip
+
+
+def gen(**more):
+    return Gen(**{"arch": "unet", "labels": "tri", "margin": 296, "unet": Width(width=8), "crn": Width(width=8), "train": TRAIN, **more})
+
+
+@pytest.fixture(scope="module", params=["unet", "crn"])
+def model(request, prepared, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("infill")
+    infill.train(prepared, folder, folder / "model", gen(arch=request.param), "none", RUNTIME, 3, folder / "state")
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def held(prepared):
+    return patches.read(prepared, ["val", "test"])
+
+
+@pytest.fixture(scope="module")
+def noise(held):
+    return np.random.default_rng(0).random(held.images.shape, np.float32)
+
+
+def test_a_short_training_paints_masses_and_leaves_the_tissue(model, held, noise):
+    """Held-out patches: masses are 0.25 brighter than tissue, and tissue has noise of 0.02."""
+    painted = infill.load(model).fill(held.images, held.masks, noise)
+    error = np.abs(painted - held.images)
+    assert error[~held.masks].mean() < 0.02
+    assert error[held.masks].mean() < 0.08
+    contrast = painted[held.masks].mean() - painted[~held.masks].mean()
+    assert 0.15 < contrast < 0.35
+
+
+def test_the_feature_matching_loss_falls(model):
+    rows = [line.split(",") for line in (model / "losses.csv").read_text().splitlines()]
+    assert rows[0] == ["iteration", "discriminator", "adversarial", "feature_matching"]
+    losses = [float(row[3]) for row in rows[1:]]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_meta_tells_what_generating_and_reviewers_need(model):
+    meta = read_json(model / "meta.json")
+    assert meta["patients"] == sorted(f"train{n}" for n in range(8))
+    assert meta["perceptual"] == {"network": "none"}
+    assert (meta["labels"], meta["margin"], meta["patch_px"], meta["width"], meta["iterations"], meta["seed"]) == ("tri", 296, 32, 8, 60, 3)
+
+
+def test_filling_is_pure_and_within_range(model, held, noise):
+    infiller = infill.load(model)
+    assert infiller.patch_px == 32
+    both = infiller.fill(held.images[:2], held.masks[:2], noise[:2])
+    assert both.dtype == np.float32 and both.shape == (2, 32, 32) and both.min() >= 0 and both.max() <= 1
+    assert np.array_equal(infiller.fill(held.images[:2], held.masks[:2], noise[:2]), both)
+    assert np.allclose(infiller.fill(held.images[1:2], held.masks[1:2], noise[1:2])[0], both[1], atol=1e-5)
+    elsewhere = np.where(held.masks[:2], 0, held.images[:2]).astype(np.float32)
+    assert np.array_equal(infiller.fill(elsewhere, held.masks[:2], noise[:2]), both)  # what lay in the hole is unknown to it
+
+
+def test_impossible_fills_are_refused(model, held, noise):
+    infiller = infill.load(model)
+    with pytest.raises(ValueError, match="patches of 32 px are needed"):
+        infiller.fill(np.zeros((1, 64, 64), np.float32), np.ones((1, 64, 64), bool), np.zeros((1, 64, 64), np.float32))
+    with pytest.raises(ValueError, match="empty"):
+        infiller.fill(held.images[:1], np.zeros((1, 32, 32), bool), noise[:1])
+
+
+def test_weights_that_do_not_fit_are_an_error(model, tmp_path):
+    torch.save({"x": torch.zeros(1)}, tmp_path / "model.pth")
+    write_json(tmp_path / "meta.json", read_json(model / "meta.json"))
+    with pytest.raises(PipelineError, match="does not fit"):
+        infill.load(tmp_path)
+
+
+def test_two_channel_labels_leave_the_margin_out(prepared, held, noise, tmp_path):
+    short = gen(labels="two", train=TRAIN.model_copy(update={"iterations": 1}))
+    infill.train(prepared, tmp_path, tmp_path / "model", short, "none", RUNTIME, 3, tmp_path / "state")
+    assert infill.load(tmp_path / "model").condition(held.images, held.masks, noise).shape == (8, 2, 32, 32)
+
+
+@pytest.mark.parametrize("arch", infill.GENERATORS)
+def test_an_interrupted_training_ends_with_the_same_weights(prepared, tmp_path, arch):
+    real = patches.read(prepared, ["train"])
+
+    def fit(iterations, state):
+        return engine.fit(
+            lambda: infill.InfillGan(infill.build(arch, "tri", 32, 4), 3, 32, None, TRAIN), adam(0.001, (0.5, 0.999)),
+            patches.InfillSamples(real, 0, "tri", 296 / 256), what="test", state=state,
+            iterations=iterations, batch=2, seed=1, threads=1, precision="bf16", average=0.9,
+        ).state_dict()  # fmt: skip
+
+    straight = fit(4, tmp_path / "straight")
+    fit(2, tmp_path / "broken")
+    resumed = fit(4, tmp_path / "broken")
+    assert all(torch.equal(straight[key], resumed[key]) for key in straight)
+
+
+def test_the_generators_step_leaves_the_discriminator_alone(prepared):
+    """With a generator that cannot learn, the discriminator's weights change by its own loss only."""
+    torch.manual_seed(0)
+    gan = infill.InfillGan(infill.build("unet", "tri", 32, 4), 3, 32, None, TRAIN)
+    real = patches.InfillSamples(patches.read(prepared, ["train"]), 0, "tri", 296 / 256)
+    data = torch.utils.data.default_collate([real[0, 0], real[1, 1]])
+    optimizers = {
+        "generator": torch.optim.SGD(gan.generator.parameters(), lr=0.0),
+        "discriminator": torch.optim.SGD(gan.discriminator.parameters(), lr=0.0),
+    }
+    from mmengine.optim import OptimWrapper, OptimWrapperDict
+
+    seen = []
+    gan.discriminator.layers[0].weight.register_hook(lambda gradient: seen.append(gradient.abs().sum().item()))
+    gan.train_step(data, OptimWrapperDict(**{name: OptimWrapper(one) for name, one in optimizers.items()}))
+    assert len(seen) == 1 and seen[0] > 0
+    assert all(parameter.grad is None for parameter in gan.discriminator.parameters())

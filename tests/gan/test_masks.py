@@ -1,0 +1,132 @@
+"""The mask GAN: what is accepted, what is refused, and that samples depend on their item alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import PipelineError
+from pipeline.gan import masks, patches
+from pipeline.gan.adversarial import adam
+from pipeline.io import read_json
+from pipeline.params import Masks, Runtime
+from pipeline.training import engine
+
+RUNTIME = Runtime(threads=1, precision="fp32", workers=0)
+PARAMS = Masks(z_dim=100, width=8, iterations=60, batch=16, lr=0.002, betas=[0.5, 0.999], ema=0.9, min_area=0.02, max_area=0.6)
+
+
+def square(side=32, start=8, stop=24):
+    mask = np.zeros((side, side), bool)
+    mask[start:stop, start:stop] = True
+    return mask
+
+
+def test_white_noise_is_removed_and_holes_are_filled():
+    drawn = square()
+    drawn[15, 15] = False
+    drawn[20:22, 20:22] = False
+    drawn[2, 2] = drawn[29, 5] = True
+    drawn[3:6, 27:29] = True
+    expected = square()
+    expected[8, 8] = expected[8, 23] = expected[23, 8] = expected[23, 23] = False  # the median rounds right angles
+    assert np.array_equal(masks.accepted(drawn, 0.02, 0.6), expected)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "why"),
+    [
+        (np.zeros((32, 32), bool), "empty"),
+        (square(start=8, stop=12), "16 of 1024 px are less than 2 %"),
+        (square(start=1, stop=31), "more than 60 %"),
+        (square(start=0, stop=16), "touches the border"),
+        (square(stop=14) | square(start=16, stop=22), "two halves"),
+        (np.random.default_rng(0).random((32, 32)) > 0.7, "noise"),
+    ],
+)
+def test_bad_masks_are_rejected(drawn, why):
+    assert masks.accepted(drawn, 0.02, 0.6) is None, why
+
+
+class Constant(torch.nn.Module):
+    """A collapsed generator."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, z):
+        return torch.full((len(z), 1, 32, 32), self.value)
+
+
+@pytest.mark.parametrize("value", [-1.0, 1.0])
+def test_a_collapsed_generator_is_an_error_that_says_so(value):
+    sampler = masks.MaskSampler(Constant(value), {"z_dim": 8, "min_area": 0.02, "max_area": 0.6, "iterations": 3})
+    with pytest.raises(PipelineError, match=r"200 masks for item 5 .* mode collapse.*masks.iterations \(3\)"):
+        sampler.sample(0, 5, 0)
+
+
+@pytest.fixture(scope="module")
+def model(prepared, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("masks")
+    masks.train(prepared, folder / "model", PARAMS, RUNTIME, 3, folder / "state")
+    return folder
+
+
+def test_a_trained_model_is_complete_and_saw_training_patients_alone(model):
+    assert sorted(path.name for path in (model / "model").iterdir()) == ["losses.csv", "meta.json", "model.pth", "samples.png"]
+    meta = read_json(model / "model" / "meta.json")
+    assert meta["patients"] == sorted(f"train{n}" for n in range(8))
+    assert (meta["patch_px"], meta["iterations"], meta["seed"]) == (32, 60, 3)
+    assert (model / "model" / "losses.csv").read_text().splitlines()[0] == "iteration,discriminator,generator"
+    assert not list((model / "state" / "train_masks").iterdir())  # the state is gone once the model is complete
+
+
+def test_samples_depend_on_seed_item_and_attempt_alone(model):
+    sampler = masks.load(model / "model")
+    first = sampler.sample(0, 3, 0)
+    sampler.sample(0, 9, 0)
+    assert np.array_equal(masks.load(model / "model").sample(0, 3, 0), first)
+    others = [sampler.raw(0, 4, 0, 0), sampler.raw(0, 3, 1, 0), sampler.raw(1, 3, 0, 0), sampler.raw(0, 3, 0, 1)]
+    assert len({mask.tobytes() for mask in [*others, sampler.raw(0, 3, 0, 0)]}) > 1
+    assert first.dtype == bool and first.shape == (32, 32) and 0.02 <= first.mean() <= 0.6
+
+
+def test_equal_arguments_give_an_equal_model(model, prepared):
+    masks.train(prepared, model / "again", PARAMS, RUNTIME, 3, model / "state")
+    for name in ("model.pth", "meta.json", "losses.csv", "samples.png"):
+        assert (model / "again" / name).read_bytes() == (model / "model" / name).read_bytes(), name
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(prepared, tmp_path):
+    real = patches.read(prepared, ["train"])
+
+    def fit(iterations, state):
+        return engine.fit(
+            lambda: masks.MaskGan(32, 8, 4), adam(0.002, (0.5, 0.999)), patches.MaskSamples(real, 0), what="test", state=state,
+            iterations=iterations, batch=4, seed=1, threads=1, precision="bf16", average=0.9,
+        ).state_dict()  # fmt: skip
+
+    straight = fit(6, tmp_path / "straight")
+    fit(3, tmp_path / "broken")
+    resumed = fit(6, tmp_path / "broken")
+    assert all(torch.equal(straight[key], resumed[key]) for key in straight)
+
+
+def test_patches_without_training_rows_are_an_error(prepared):
+    with pytest.raises(PipelineError, match="no patch of nowhere"):
+        patches.read(prepared, ["nowhere"])
+    with pytest.raises(PipelineError, match="run the stage preprocess"):
+        patches.read(prepared / "absent", ["train"])
+
+
+def test_the_eight_turns_of_a_patch_differ_and_mask_and_image_turn_alike(prepared):
+    corner = np.arange(9).reshape(3, 3)
+    assert len({patches.turn(corner, way).tobytes() for way in range(8)}) == 8
+    assert np.array_equal(patches.turn(corner, 0), corner)
+    real = patches.read(prepared, ["train"])
+    samples = patches.InfillSamples(real, 0, "tri", 296 / 256)
+    for number in range(8):
+        sample = samples[2, number]
+        mask = sample["condition"][1] > 0
+        assert sample["image"][0][mask].mean() == pytest.approx(real.images[2][real.masks[2]].mean())
+        assert np.array_equal(sample["condition"][0][~mask], sample["image"][0][~mask])

@@ -1,0 +1,113 @@
+"""Shapes, parameter counts, receptive field, and where the noise may go."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from pipeline.errors import PipelineError
+from pipeline.gan import layers
+from pipeline.gan.dcgan import MaskDiscriminator, MaskGenerator
+from pipeline.gan.infill import GENERATORS, build
+from pipeline.gan.patchgan import PatchGAN, receptive_field
+from pipeline.preprocess.trilabel import tri_label
+
+SIZES = [32, 64, 128, 256, 512]
+
+
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def condition(side, seed, radius=0.25):
+    """(1, 3, side, side): one disc of noise in even tissue."""
+    y, x = np.mgrid[:side, :side] / side - 0.5
+    mask = x**2 + y**2 < radius**2
+    noise = np.random.default_rng(seed).random((side, side)).astype(np.float32)
+    return torch.from_numpy(tri_label(np.full((side, side), 0.4, np.float32), mask, noise))[None], mask, noise
+
+
+@pytest.mark.parametrize("arch", GENERATORS)
+@pytest.mark.parametrize("side", SIZES)
+def test_generators_keep_the_size(arch, side):
+    for labels, channels in (("tri", 3), ("two", 2)):
+        with torch.inference_mode():
+            assert build(arch, labels, side, 4)(torch.rand(1, channels, side, side)).shape == (1, 1, side, side)
+
+
+@pytest.mark.parametrize("side", SIZES)
+def test_mask_networks_keep_the_size(side):
+    with torch.inference_mode():
+        masks = MaskGenerator(side, 10, 4)(torch.rand(2, 10))
+        assert masks.shape == (2, 1, side, side)
+        assert masks.abs().max() <= 1
+        assert MaskDiscriminator(side, 4)(masks).shape == (2,)
+
+
+def test_sizes_that_cannot_be_halved_are_refused():
+    for make in (lambda: MaskGenerator(48, 10, 4), lambda: build("unet", "tri", 48, 4), lambda: build("crn", "tri", 48, 4)):
+        with pytest.raises(ValueError, match="48 is no power of two"):
+            make()
+    with pytest.raises(PipelineError, match="spade unknown; choose unet or crn"):
+        build("spade", "tri", 64, 4)
+
+
+def test_parameters_of_the_mask_gan_counted_by_hand():
+    transposed = 16 * (100 * 256 + 256 * 128 + 128 * 64 + 64 * 32 + 32 * 1) + 1
+    assert count(MaskGenerator(64, 100, 32)) == transposed + 2 * (256 + 128 + 64 + 32) == 1_099_201
+    convolutions = 16 * (1 * 32 + 32 * 64 + 64 * 128 + 128 * 256 + 256 * 1) + 32 + 1
+    assert count(MaskDiscriminator(64, 32)) == convolutions + 2 * (64 + 128 + 256) == 693_665
+
+
+def test_parameters_of_the_patchgan_counted_by_hand():
+    convolutions = 16 * (4 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512 * 1) + 64 + 128 + 256 + 512 + 1
+    assert count(PatchGAN(3, 256)) == convolutions + 2 * (128 + 256 + 512) == 2_767_553
+
+
+@pytest.mark.parametrize(("side", "decisions", "field"), [(256, 30, 70), (128, 14, 70), (64, 14, 34), (32, 14, 16)])
+def test_patchgan_decisions_and_receptive_field(side, decisions, field):
+    network = PatchGAN(3, side, 4)
+    for module in network.layers:
+        if isinstance(module, torch.nn.InstanceNorm2d):
+            module.forward = lambda x: x  # it would spread every pixel over the whole patch
+    image = torch.rand(1, 1, side, side, requires_grad=True)
+    logits = network(torch.rand(1, 3, side, side), image)
+    assert logits.shape == (1, 1, decisions, decisions)
+    logits[0, 0, decisions // 2, decisions // 2].backward()
+    rows = torch.nonzero(image.grad[0, 0].abs().sum(1)).flatten()
+    assert int(rows.max() - rows.min()) + 1 == field == receptive_field(side)
+
+
+@pytest.mark.parametrize("arch", GENERATORS)
+def test_noise_varies_the_mass_but_is_not_printed_into_it(arch):
+    torch.manual_seed(0)
+    network = build(arch, "tri", 64, 16)
+    (first, mask, noise), (second, _, _) = condition(64, 1), condition(64, 2)
+    with torch.inference_mode():
+        a, b = (network(one)[0, 0].numpy() for one in (first, second))
+    assert np.abs(a - b)[mask].max() > 1e-4
+    fine = [image - ndimage.gaussian_filter(image, 1) for image in (a, noise)]
+    assert abs(np.corrcoef(fine[0][mask], fine[1][mask])[0, 1]) < 0.1
+
+
+def test_fine_skips_hold_nothing_of_the_hole():
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 20:40, 20:40] = 1
+    known = layers.unaffected(mask, 32)[0, 0]
+    assert (known == 0).nonzero().min(0).values.tolist() == [9, 9]  # the hole's cells 10..19 and the ring around them
+    assert int((known == 0).sum()) == 12 * 12
+    encoder = build("unet", "tri", 64, 4).encoder[0]
+    (first, disc, _), (second, _, _) = condition(64, 1), condition(64, 2)
+    kept = layers.unaffected(torch.from_numpy(disc).float()[None, None], 32)
+    assert torch.equal(encoder(first) * kept, encoder(second) * kept)
+    assert not torch.equal(encoder(first), encoder(second))
+
+
+def test_shrunk_condition_averages_tissue_and_samples_noise():
+    image = torch.zeros(1, 2, 32, 32)
+    image[:, 0] = torch.arange(32.0) / 31 - 0.5  # tissue rises to the right
+    image[:, 1] = -1  # no hole
+    assert torch.allclose(layers.shrunk(image, 16)[0, 0, 0, 3], image[0, 0, 0, 6:8].mean())
+    image[:, 1] = 1  # all hole: noise alone
+    assert torch.equal(layers.shrunk(image, 16)[0, 0], image[0, 0, 1::2, 1::2])
+    assert layers.shrunk(image, 32)[0, 0].abs().max() == 0  # too fine for noise
