@@ -23,8 +23,10 @@ class Runtime(Block):
 
 
 class Data(Block):
-    source: Literal["phantom", "table"]
+    source: Literal["phantom", "table", "coco", "cbis_ddsm", "ddsm", "inbreast", "mini_mias"]
     root: str | None
+    select: Literal["malignant", "benign", "all"]
+    window: Literal["none", "voi"]
     on_error: Literal["fail", "skip"]
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """Bring mammograms into the canonical form.
 
-Reads the source named by data.source (phantom: drawn by the built-in simulator; table: a folder with
-cases.csv below data.root). Writes data/raw: images, one mask a lesion, cases.csv, lesions.csv and
+Reads the source named by data.source (phantom: drawn by the built-in simulator; the others below data.root,
+see docs/data-formats.md). Writes data/raw: images, one mask a lesion, cases.csv, lesions.csv and
 skipped.csv. The folder is complete, or as it was before.
 """
 

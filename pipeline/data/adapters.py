@@ -24,4 +24,42 @@ def _table(params: "Params") -> Iterator[Case | Rejected]:
     return cases(Path(str(params.data.root)))
 
 
-ADAPTERS: dict[str, Adapter] = {"phantom": _phantom, "table": _table}
+def _cbis_ddsm(params: "Params") -> Iterator[Case | Rejected]:
+    from pipeline.data.cbis_ddsm import cases
+
+    return cases(Path(str(params.data.root)), params.data.select, params.data.window)
+
+
+def _inbreast(params: "Params") -> Iterator[Case | Rejected]:
+    from pipeline.data.inbreast import cases
+
+    return cases(Path(str(params.data.root)), params.data.select, params.data.window)
+
+
+def _coco(params: "Params") -> Iterator[Case | Rejected]:
+    from pipeline.data.coco_source import cases
+
+    return cases(Path(str(params.data.root)), params.data.select, params.data.window)
+
+
+def _mini_mias(params: "Params") -> Iterator[Case | Rejected]:
+    from pipeline.data.mini_mias import cases
+
+    return cases(Path(str(params.data.root)), params.data.select)
+
+
+def _ddsm(params: "Params") -> Iterator[Case | Rejected]:
+    from pipeline.data.ddsm import cases
+
+    return cases(Path(str(params.data.root)), params.data.select)
+
+
+ADAPTERS: dict[str, Adapter] = {
+    "phantom": _phantom,
+    "table": _table,
+    "coco": _coco,
+    "cbis_ddsm": _cbis_ddsm,
+    "ddsm": _ddsm,
+    "inbreast": _inbreast,
+    "mini_mias": _mini_mias,
+}

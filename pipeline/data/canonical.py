@@ -23,7 +23,11 @@ from pipeline.io import atomic_folder, write_png
 LATERALITIES = ("L", "R")
 VIEWS = ("CC", "MLO")
 PATHOLOGIES = ("malignant", "benign", "normal", "")
-CASE_COLUMNS = ("image_id", "image", "patient_id", "laterality", "view", "density", "pathology", "spacing_mm", "source")
+OFFICIAL_SPLITS = ("train", "test", "")
+CASE_COLUMNS = (
+    *("image_id", "image", "patient_id", "laterality", "view", "density", "pathology", "spacing_mm", "source"),
+    *("official_split", "grey_range"),
+)
 LESION_COLUMNS = ("image_id", "lesion", "mask", "x", "y", "w", "h", "shape", "margins", "subtlety")
 SKIPPED_COLUMNS = ("image_id", "reason")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -35,6 +39,8 @@ class Metadata:
 
     image_id, patient_id: letters, digits and ``_ - .``; they name files. laterality: L or R. view: CC or MLO.
     pathology: malignant, benign, normal or "". density: ACR class 1..4. spacing_mm: side of a pixel in mm.
+    official_split: train, test or "", as the source divides its patients; recorded, not used. grey_range: the source's
+    grey values that became black and white, as ``low..high``.
     """
 
     image_id: str
@@ -45,6 +51,8 @@ class Metadata:
     density: int | None = None
     spacing_mm: float | None = None
     source: str = ""
+    official_split: str = ""
+    grey_range: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,11 +186,11 @@ def read_cases(root: Path) -> list[StoredCase]:
     return cases
 
 
-def read_rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
+def read_rows(path: Path, columns: Iterable[str], delimiter: str = ",") -> list[dict[str, str]]:
     """Rows of a CSV file with a header (UTF-8), cells stripped; PipelineError where the file or one of `columns` is missing."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restkey="", restval="")
+            reader = csv.DictReader(file, restkey="", restval="", delimiter=delimiter)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
                 raise PipelineError(f"{path}: lacks the columns {', '.join(missing)}")
@@ -202,6 +210,7 @@ def _metadata_faults(case: Metadata) -> Iterator[str]:
         ("view", case.view, VIEWS),
         ("pathology", case.pathology, PATHOLOGIES),
         ("density", case.density, (None, 1, 2, 3, 4)),
+        ("official_split", case.official_split, OFFICIAL_SPLITS),
     ):
         if value not in allowed:
             yield f"{what} is {value!r}, not one of {', '.join(map(str, filter(None, allowed)))}"
@@ -251,6 +260,7 @@ def _write_rows(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]
 
 def _case_of(root: Path, row: dict[str, str], lesions: list[StoredLesion]) -> StoredCase:
     words = {column: row[column] for column in ("image_id", "patient_id", "laterality", "view", "pathology", "source")}
+    words |= {column: row[column] for column in ("official_split", "grey_range")}
     return StoredCase(
         **words,
         density=int(row["density"]) if row["density"] else None,

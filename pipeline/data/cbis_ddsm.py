@@ -1,0 +1,124 @@
+"""CBIS-DDSM, its masses (Sawyer-Lee et al. 2016, doi 10.7937/K9/TCIA.2016.7O02S9CY; Lee et al. 2017, doi 10.1038/sdata.2017.177).
+
+Reads the archive's tables ``mass_case_description_{train,test}_set.csv`` and its files in any of three layouts
+(`cbis_files`). Words for shape and margins are those of the tables (BI-RADS of the DDSM's time: lobulated,
+architectural distortion), in small letters; density is 1 to 4.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.data import dicom
+from pipeline.data.canonical import Case, Lesion, Rejected, read_rows
+from pipeline.data.cbis_files import Archive, mammogram, roi_mask
+from pipeline.data.reading import Mammogram, Select, choose, gather, number
+from pipeline.errors import PipelineError
+
+COLUMNS = (
+    *("patient_id", "left or right breast", "image view", "abnormality id", "mass shape", "mass margins", "pathology", "subtlety"),
+    *("image file path", "cropped image file path", "ROI mask file path"),
+)
+LATERALITY = {"LEFT": "L", "RIGHT": "R"}
+PATHOLOGY = {"MALIGNANT": "malignant", "BENIGN": "benign", "BENIGN_WITHOUT_CALLBACK": "benign"}
+DENSITY = ("breast_density", "breast density")
+UNKNOWN = ("", "n/a")
+
+Row = dict[str, str]
+Rows = dict[tuple[str, str], list[Row]]
+
+
+def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none") -> Iterator[Case | Rejected]:
+    """Every mammogram of the tables that `select` keeps, in the order of image_id; several abnormalities make one case.
+
+    An image with any fault, or of a patient who is in both official splits, comes as Rejected with all of its faults.
+    Raises PipelineError where the tables cannot be used.
+    """
+    archive = Archive(root)
+    rows = {split: read_rows(path, COLUMNS) for split, path in archive.tables().items()}
+    both = set.intersection(*({row["patient_id"] for row in table} for table in rows.values())) if len(rows) > 1 else set()
+    images: Rows = {}
+    for split, table in rows.items():
+        for row in table:
+            image_id = "_".join(row[column] for column in COLUMNS[:3])
+            images.setdefault((image_id, split), []).append(row)
+    for (image_id, split), its_rows in sorted(images.items()):
+        faults: list[str] = []
+        masses = _masses(its_rows, faults)
+        chosen = choose([PATHOLOGY.get(row["pathology"], "") for row in masses], select)
+        if chosen is not None:
+            if its_rows[0]["patient_id"] in both:
+                faults.append(f"patient {its_rows[0]['patient_id']} is in both official splits")
+            pathology, kept = chosen
+            yield _case(archive, image_id, split, pathology, [masses[index] for index in kept], window, faults)
+        elif faults:
+            yield Rejected(image_id, "; ".join(faults))
+
+
+def _masses(rows: list[Row], faults: list[str]) -> list[Row]:
+    """One row an abnormality: repeated rows once. Faults: an abnormality described in two ways, unknown pathology."""
+    masses: dict[str, Row] = {}
+    for row in rows:
+        one = masses.setdefault(row["abnormality id"], row)
+        if one != row:
+            faults.append(f"abnormality {row['abnormality id']} is described in two ways")
+        if row["pathology"] not in PATHOLOGY:
+            faults.append(f"pathology is {row['pathology']!r}, not one of {', '.join(PATHOLOGY)}")
+    return list(masses.values())
+
+
+def _case(
+    archive: Archive, image_id: str, split: str, pathology: str, rows: list[Row], window: dicom.Window, faults: list[str]
+) -> Case | Rejected:
+    read: Mammogram | None = None
+    with gather(faults):
+        read = _image(archive, rows, window)
+    lesions = [lesion for row in rows if (lesion := _lesion(archive, row, read, faults)) is not None]
+    density: set[int] = set()
+    with gather(faults):
+        density = {value for row in rows for name in DENSITY if (value := number(row.get(name, ""), "density"))}
+    if faults or read is None:
+        return Rejected(image_id, "; ".join(dict.fromkeys(faults)))
+    return Case(
+        image_id=image_id,
+        patient_id=rows[0]["patient_id"],
+        laterality=LATERALITY.get(rows[0]["left or right breast"], rows[0]["left or right breast"]),
+        view=rows[0]["image view"],
+        pathology=pathology,
+        density=density.pop() if len(density) == 1 else None,
+        spacing_mm=read.spacing_mm,
+        source="CBIS-DDSM",
+        official_split=split,
+        grey_range=read.grey_range,
+        image=read.image,
+        lesions=tuple(lesions),
+    )
+
+
+def _image(archive: Archive, rows: list[Row], window: dicom.Window) -> Mammogram:
+    cells = {row["image file path"] for row in rows}
+    files = [file for cell in sorted(cells) for file in archive.files(cell)]
+    if len(files) != 1:
+        raise PipelineError(f"the image is one of {len(files)} files: {', '.join(map(str, files))}")
+    return mammogram(files[0], window)
+
+
+def _lesion(archive: Archive, row: Row, read: Mammogram | None, faults: list[str]) -> Lesion | None:
+    """One abnormality; None where it has a fault, or there is no image to compare its mask with."""
+    where = f"abnormality {row['abnormality id']}"
+    files: list[Path] = []
+    missing: list[str] = []
+    for column in ("ROI mask file path", "cropped image file path"):
+        with gather(missing, where):
+            files += archive.files(row[column])
+    with gather(faults, where):
+        subtlety = number(row["subtlety"], "subtlety")
+        if read is not None and files:
+            height, width = read.image.shape
+            mask = roi_mask(list(dict.fromkeys(files)), (height, width))
+            return Lesion(mask=mask, shape=_word(row["mass shape"]), margins=_word(row["mass margins"]), subtlety=subtlety)
+    faults.extend(missing)  # a crop that is missing does no harm where the mask is found
+    return None
+
+
+def _word(cell: str) -> str:
+    return "" if cell.lower() in UNKNOWN else cell.lower()

@@ -1,0 +1,166 @@
+"""Any COCO data set with boxes or masks, as a source of mammograms.
+
+`data.root` is the JSON file, or a folder with ``annotations.json``. ``file_name`` is relative to the JSON file, or to a folder
+``images`` beside it, and names a grey PNG (or another lossless grey format) or a DICOM file. Beyond COCO an image says
+``patient_id``, ``laterality`` (L, R) and ``view`` (CC, MLO), and where known ``image_id``, ``pathology``, ``density``,
+``spacing_mm``, ``official_split``, ``source`` and ``bits`` (of a 16-bit file that uses fewer); an annotation may say
+``pathology``, ``shape``, ``margins`` and ``subtlety``.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as rle
+
+from pipeline import coco
+from pipeline.data import dicom
+from pipeline.data.canonical import Case, Lesion, Rejected
+from pipeline.data.reading import Mammogram, Select, below, choose, full_range, gather, positive
+from pipeline.data.shapes import ellipse
+from pipeline.data.table import DEPTHS
+from pipeline.errors import PipelineError, raise_all
+from pipeline.io import read_image
+
+REQUIRED = ("patient_id", "laterality", "view")
+WORDS = ("source", "official_split")
+Shape = tuple[int, int]
+
+
+def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none") -> Iterator[Case | Rejected]:
+    """The images with a mass that `select` keeps, and those without annotations (normal), in the order of the file.
+
+    A mass is an annotation of a category with ``mass`` in its name, or of the only category. Images with other annotations
+    only are left out. A box without a mask becomes the ellipse in it. Raises PipelineError where the file itself is
+    unsound: ids that occur twice, annotations of unknown images, no category of masses.
+    """
+    path = root if root.is_file() else root / "annotations.json"
+    dataset = coco.read(path)
+    raise_all(list(_unsound(dataset)), f"{path} cannot be used")
+    categories = _mass_categories(dataset)
+    annotations = coco.by_image(dataset)
+    for image in dataset["images"]:
+        every = annotations[image["id"]]
+        masses = [one for one in every if one.get("category_id") in categories]
+        pathologies = [str(one.get("pathology") or image.get("pathology") or "").lower() for one in masses]
+        if bool(masses) == bool(every):
+            case = _case(path.parent, image, masses, pathologies, select, window)
+            if case is not None:
+                yield case
+
+
+def _unsound(dataset: dict[str, Any]) -> Iterator[str]:
+    for key in ("images", "annotations", "categories"):
+        entries = dataset[key]
+        if not isinstance(entries, list) or not all(isinstance(one, dict) and isinstance(one.get("id"), int) for one in entries):
+            yield f"{key} is no list of entries with an integer id"
+            return
+        for number, times in Counter(one["id"] for one in entries).items():
+            if times > 1:
+                yield f"{key}: the id {number} occurs {times} times"
+    known = {image["id"] for image in dataset["images"]}
+    for one in dataset["annotations"]:
+        if one.get("image_id") not in known:
+            yield f"annotation {one['id']} is of image {one.get('image_id')}, which is not there"
+    if not _mass_categories(dataset):
+        yield f"no category has mass in its name: {', '.join(str(one.get('name')) for one in dataset['categories'])}"
+
+
+def _mass_categories(dataset: dict[str, Any]) -> set[int]:
+    categories = dataset["categories"]
+    return {one["id"] for one in categories if len(categories) == 1 or "mass" in str(one.get("name")).lower()}
+
+
+def _case(
+    folder: Path, image: dict[str, Any], masses: list[dict[str, Any]], pathologies: list[str], select: Select, window: dicom.Window
+) -> Case | Rejected | None:
+    name = str(image.get("file_name", ""))
+    image_id = str(image.get("image_id") or Path(name).stem or f"image {image['id']}")
+    faults = [f"lacks {key}" for key in REQUIRED if not image.get(key)]
+    faults += [f"pathology is {word!r}" for word in sorted(set(pathologies) - {"malignant", "benign", ""})]
+    if not masses and str(image.get("pathology") or "normal").lower() != "normal":
+        faults.append(f"pathology is {image['pathology']!r}, but nothing is annotated")
+    chosen = None if faults or not masses else choose(pathologies, select)
+    if masses and not faults and chosen is None:
+        return None
+    read: Mammogram | None = None
+    with gather(faults):
+        read = _read(folder, name, image, window)
+    pathology, kept = chosen or ("" if masses else "normal", range(len(masses)))
+    lesions = []
+    for one in (masses[index] for index in kept):
+        with gather(faults, f"annotation {one['id']}"):
+            if read is not None:
+                height, width = read.image.shape
+                lesions.append(_lesion(one, (height, width)))
+    if faults or read is None:
+        return Rejected(image_id, "; ".join(faults))
+    return Case(
+        image_id=image_id,
+        patient_id=str(image["patient_id"]),
+        laterality=str(image["laterality"]),
+        view=str(image["view"]),
+        pathology=pathology,
+        density=image.get("density"),
+        spacing_mm=read.spacing_mm,
+        grey_range=read.grey_range,
+        image=read.image,
+        lesions=tuple(lesions),
+        **{key: str(image.get(key) or "") for key in WORDS},
+    )
+
+
+def _read(folder: Path, name: str, image: dict[str, Any], window: dicom.Window) -> Mammogram:
+    places = [below(folder, name), below(folder, f"images/{name}")]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise PipelineError(f"{name}: no such file in {folder} or its folder images")
+    said = image.get("spacing_mm")
+    if said is not None and not isinstance(said, int | float):
+        raise PipelineError(f"spacing_mm is {said!r}, not a number")
+    spacing = None if said is None else positive(float(said), "spacing_mm")
+    if path.suffix.lower() in (".dcm", ".dicom"):
+        read = dicom.read(path, window)
+        return Mammogram(read.image, spacing or read.spacing_mm, read.grey_range)
+    pixels = read_image(path)
+    if pixels.dtype != np.uint16:
+        return Mammogram(pixels, spacing)
+    top = 2 ** int(image.get("bits") or next(bits for bits in DEPTHS if int(pixels.max()) < 2**bits)) - 1
+    return Mammogram(full_range(pixels, 0, top), spacing, f"0..{top}")
+
+
+def _lesion(annotation: dict[str, Any], shape: Shape) -> Lesion:
+    if annotation.get("iscrowd"):
+        raise PipelineError("is a crowd, not one mass")
+    mask = _mask(annotation.get("segmentation"), shape) if annotation.get("segmentation") else _in_box(annotation.get("bbox"), shape)
+    if not mask.any():
+        raise PipelineError("its mask is empty, or lies outside of the image")
+    words = {key: str(annotation.get(key) or "") for key in ("shape", "margins")}
+    return Lesion(mask=mask, subtlety=annotation.get("subtlety"), **words)
+
+
+def _mask(segmentation: Any, shape: Shape) -> NDArray[np.bool_]:
+    """Polygons, RLE, or RLE as a list of counts, to (H, W) bool."""
+    try:
+        if isinstance(segmentation, dict) and tuple(segmentation["size"]) != shape:
+            raise PipelineError(f"its mask is {tuple(segmentation['size'])}, the image {shape} (rows, columns)")
+        if isinstance(segmentation, dict) and isinstance(segmentation["counts"], str | bytes):
+            return coco.decode(segmentation)
+        parts = rle.frPyObjects(segmentation, *shape)
+        return coco.decode(rle.merge(parts) if isinstance(parts, list) else parts)
+    except PipelineError:
+        raise
+    except Exception as error:  # pycocotools raises that class itself
+        raise PipelineError(f"its segmentation cannot be read ({error})") from None
+
+
+def _in_box(box: Any, shape: Shape) -> NDArray[np.bool_]:
+    """The ellipse that fills a box xywh in px."""
+    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(value, int | float) for value in box):
+        raise PipelineError(f"has neither a mask nor a box (bbox is {box!r})")
+    x, y, w, h = box
+    width, height = positive(w, "the width of the box"), positive(h, "the height of the box")
+    return ellipse(x + (width - 1) / 2, y + (height - 1) / 2, width / 2, height / 2, shape)

@@ -1,0 +1,113 @@
+"""DICOM mammograms: pixels of every usual transfer syntax over the full grey range, and the size of a pixel.
+
+Only pixels and their spacing are read: no tag about the patient leaves this module.
+"""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.reading import Mammogram, full_range, positive
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+Window = Literal["none", "voi"]
+# In the plane of the patient, at the detector, of a scanned film (PS3.3 10.7.1.3 and C.8.11.4).
+SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+SQUARE = 0.01
+
+
+def read(path: Path, window: Window = "none") -> Mammogram:
+    """One grey frame as (H, W) uint16 over 0..65535, bright where the breast is dense (MONOCHROME1 is inverted).
+
+    window: `none` spreads the range of the stored bits; `voi` applies the file's modality transform, then its first VOI
+    LUT or else its first window (PS3.3 C.11.1 and C.11.2), and spreads the output range of that.
+    Raises PipelineError that names the file: missing, unreadable, no single grey frame, `voi` without LUT and window,
+    spacing that is no positive number or not square.
+    """
+    dataset, stored = _load(path)
+    low, high = _stored_range(dataset)
+    values: NDArray[Any] = stored
+    if window == "voi":
+        values, low, high = _view(path, dataset, stored)
+    black, white = (high, low) if dataset.PhotometricInterpretation == "MONOCHROME1" else (low, high)
+    return Mammogram(full_range(values, black, white), _spacing(path, dataset), f"{black:g}..{white:g}")
+
+
+def stored(path: Path) -> NDArray[Any]:
+    """(H, W) of the values as stored, without window or inversion: for masks."""
+    return _load(path)[1]
+
+
+def _load(path: Path) -> tuple["Dataset", NDArray[Any]]:
+    """The data set and its one grey frame; whatever a damaged file makes the readers raise becomes a PipelineError."""
+    import pydicom
+
+    if not path.is_file():
+        raise PipelineError(f"{path}: no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(path)
+            fault = _not_one_grey_frame(dataset)
+            pixels = None if fault else pydicom.pixels.pixel_array(dataset)
+    except Exception as error:
+        raise PipelineError(f"{path}: cannot be read as DICOM ({type(error).__name__}: {error})") from None
+    if fault or pixels is None:
+        raise PipelineError(f"{path}: {fault}")
+    return dataset, pixels
+
+
+def _not_one_grey_frame(dataset: "Dataset") -> str | None:
+    if "PixelData" not in dataset:
+        return "holds no pixels"
+    if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+        return f"is {dataset.PhotometricInterpretation}, not MONOCHROME1 or MONOCHROME2"
+    if int(dataset.get("NumberOfFrames") or 1) != 1:
+        return f"holds {dataset.NumberOfFrames} frames, not one"
+    return None
+
+
+def _stored_range(dataset: "Dataset") -> tuple[float, float]:
+    bits = int(dataset.BitsStored)
+    if dataset.PixelRepresentation == 1:
+        return -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
+    return 0.0, 2.0**bits - 1
+
+
+def _view(path: Path, dataset: "Dataset", pixels: NDArray[Any]) -> tuple[NDArray[Any], float, float]:
+    """The values for viewing, and the range that they may take."""
+    from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
+
+    try:
+        values = apply_modality_lut(pixels, dataset)
+        if dataset.get("VOILUTSequence"):
+            return apply_voi(values, dataset), 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
+        if "WindowCenter" in dataset and "WindowWidth" in dataset:
+            with np.errstate(over="ignore"):
+                low, high = apply_windowing(np.array([-1e9, 1e9]), dataset)
+            return apply_windowing(values, dataset), float(low), float(high)
+    except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+        raise PipelineError(f"{path}: its VOI LUT or window cannot be applied ({error}); set data.window: none") from None
+    raise PipelineError(f"{path}: has neither a VOI LUT nor a window; set data.window: none")
+
+
+def _spacing(path: Path, dataset: "Dataset") -> float | None:
+    """Side of a pixel in mm by the first of `SPACINGS` in the file; None where it has none of them."""
+    for name in SPACINGS:
+        try:
+            sides = [float(side) for side in np.ravel(dataset[name].value)] if dataset.get(name) else []
+        except (TypeError, ValueError) as error:
+            raise PipelineError(f"{path}: {name} cannot be read ({error})") from None
+        if not sides:
+            continue
+        height, width = (positive(sides[k], f"{path}: {name}") for k in (0, -1))
+        if len(sides) != 2 or abs(height - width) > SQUARE * height:
+            raise PipelineError(f"{path}: {name} is {sides}, not that of square pixels")
+        return (height + width) / 2
+    return None

@@ -1,0 +1,82 @@
+"""What adapters share: paths that stay in the data folder, faults gathered per image, greys over the full range, the choice of masses."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import PipelineError
+
+Select = Literal["malignant", "benign", "all"]
+SEVERITY = ("malignant", "benign", "")
+
+
+@dataclass(frozen=True)
+class Mammogram:
+    """Pixels of a file. image: (H, W) uint8 or uint16 over the type's full range, bright where the breast is dense.
+
+    spacing_mm: side of a pixel, None where the file does not say. grey_range: see `canonical.Metadata`.
+    """
+
+    image: NDArray[Any]
+    spacing_mm: float | None = None
+    grey_range: str = ""
+
+
+def below(root: Path, name: str | PurePath) -> Path:
+    """``root/name``; PipelineError where that is not below root: empty, absolute, with ``..``, or a link that leads out."""
+    pure = PurePosixPath(name)
+    try:
+        inside = (root / pure).resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError):
+        inside = False
+    if not pure.parts or pure.is_absolute() or ".." in pure.parts or not inside:
+        raise PipelineError(f"{str(name)!r} does not lie in {root}")
+    return root / pure
+
+
+@contextlib.contextmanager
+def gather(faults: list[str], where: str = "") -> Iterator[None]:
+    """Turn a PipelineError of the block into an entry of `faults`, so that one image reports all of its faults."""
+    try:
+        yield
+    except PipelineError as error:
+        faults.append(f"{where}: {error}" if where else str(error))
+
+
+def full_range(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]:
+    """Map low..high (either may be the larger) linearly to 0..65535, rounded; values outside of it are clipped."""
+    scaled = (values.astype(np.float64) - low) * (65535 / (high - low))
+    return np.rint(np.clip(scaled, 0, 65535)).astype(np.uint16)
+
+
+def positive(value: float, what: str) -> float:
+    """`value`, or PipelineError where it is NaN, infinite or not above 0."""
+    if not (math.isfinite(value) and value > 0):
+        raise PipelineError(f"{what} is {value}, not a positive number")
+    return value
+
+
+def number(text: str, what: str, kind: type[int] | type[float] = int) -> Any:
+    """The number in a cell, None where it is empty; PipelineError where it holds something else."""
+    try:
+        return kind(text) if text.strip() else None
+    except ValueError:
+        raise PipelineError(f"{what} is {text!r}, not a number") from None
+
+
+def choose(pathologies: Sequence[str], select: Select) -> tuple[str, list[int]] | None:
+    """The pathology of an image with masses, and which of them are its lesions; None where `select` leaves it out.
+
+    pathologies: of each mass: malignant, benign or "" (not known). The image's is the gravest, in this order, and only the
+    masses of that pathology are its lesions: `preprocess` treats all lesions of an image alike.
+    """
+    gravest = min(pathologies, key=SEVERITY.index)
+    if select not in ("all", gravest):
+        return None
+    return gravest, [index for index, pathology in enumerate(pathologies) if pathology == gravest]
