@@ -63,7 +63,7 @@ def prepare(raw: Path, out: Path, params: Preprocess, split: Split, seed: int, p
     cases = sorted(read_cases(raw), key=lambda case: case.image_id)
     parts = split_patients((case.patient_id for case in cases), seed, split)
     kept = [case for case in cases if case.patient_id in parts]
-    _check(((parts[case.patient_id], case.patient_id, 0 if _is_crowd(case) else len(case.lesions)) for case in kept), split), split)
+    _check(((parts[case.patient_id], case.patient_id, 0 if _is_crowd(case) else len(case.lesions)) for case in kept), split)
     with contextlib.ExitStack() as stack:
         folders = {name: stack.enter_context(atomic_folder(out / name)) for name in (*PARTS, "patches")}
         jobs = [Job(case, part := parts[case.patient_id], folders[part], folders["patches"], params) for case in kept]
@@ -207,7 +207,9 @@ def _check(images: Iterable[tuple[Part, str, int]], split: Split) -> None:
     lesions: Counter[Part] = Counter()
     for part, _, count in rows:
         lesions[part] += count
-    check_parts({part: {patient for p, patient, _ in rows if p == part} for part in PARTS}, lesions, [p for p in PARTS if p != "val" or split.val])
+    check_parts(
+        {part: {patient for p, patient, _ in rows if p == part} for part in PARTS}, lesions, [p for p in PARTS if p != "val" or split.val]
+    )
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -160,6 +160,6 @@ def test_unusable_images_are_all_named_and_nothing_is_written(raw, tmp_path):
 
 
 def test_split_without_a_part_is_refused_before_any_work(raw, tmp_path):
-    with pytest.raises(PipelineError, match="val holds no patient"):
-        prepare(raw, tmp_path / "out", PARAMS, SPLIT.model_copy(update={"val": 0.0}), seed=1, processes=1)
+    with pytest.raises(PipelineError, match="test holds no patient"):
+        prepare(raw, tmp_path / "out", PARAMS, SPLIT.model_copy(update={"test": 0.0}), seed=1, processes=1)
     assert not (tmp_path / "out").exists()
