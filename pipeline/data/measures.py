@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-LOG_SCALES = 1.25 ** np.arange(10)
+LOG_SCALES = 1.25 ** np.arange(8)
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,13 @@ class Blobs:
 
 
 def breast_region(image: Array, threshold: float = 0.12) -> Mask:
-    """(H, W) bool: the largest component above `threshold` of the image's range [0, 1] after opening, without film edges."""
-    inner = (image > threshold) & (image < 0.98)
-    margin = max(1, image.shape[0] // 40)
-    inner[:margin] = inner[-margin:] = False
+    """(H, W) bool: the largest component above `threshold` of the image's range [0, 1] after opening.
+
+    A margin of 3 % of the height on all sides, where films have their white edges, is left out.
+    """
+    margin = max(1, round(0.03 * image.shape[0]))
+    inner = np.zeros(image.shape, bool)
+    inner[margin:-margin, margin:-margin] = image[margin:-margin, margin:-margin] > threshold
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
     opened = cv2.morphologyEx(inner.astype(np.uint8), cv2.MORPH_OPEN, kernel)
     n, labels, stats, _ = cv2.connectedComponentsWithStats(opened)

@@ -1,10 +1,14 @@
 """Random fields and profiles that tissue is made of."""
 
+import functools
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+Stroke = tuple[NDArray[np.floating], float, float]  # points (N, 2) xy in px, width in px, strength 0..1
 
 
 def power_law(rng: np.random.Generator, shape: tuple[int, int], beta: float, longest: float = 0.5) -> Array:
@@ -12,27 +16,34 @@ def power_law(rng: np.random.Generator, shape: tuple[int, int], beta: float, lon
 
     longest: wavelength, as a share of the height, above which the spectrum is flat.
     """
-    height, width = (cv2.getOptimalDFTSize(side + side // 4) for side in shape)
-    noise = rng.standard_normal((height, width), np.float32)
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]) * shape[0]
-    spectrum = np.fft.rfft2(noise) * np.hypot(frequency, 1 / longest) ** (-beta / 2)
-    spectrum[0, 0] = 0
-    field = np.fft.irfft2(spectrum, (height, width))
+    amplitude, width = _amplitude(shape, beta, longest)
+    real, imaginary = rng.standard_normal((2, *amplitude.shape), np.float32)
+    field = np.fft.irfft2(amplitude * (real + 1j * imaginary), (amplitude.shape[0], width))
     return np.asarray(field[: shape[0], : shape[1]] / field.std(), np.float32)
 
 
-def ramp(values: Array, low: float, high: float) -> Array:
+@functools.lru_cache(maxsize=32)
+def _amplitude(shape: tuple[int, int], beta: float, longest: float) -> tuple[Array, int]:
+    """Square root of the half spectrum on a grid a quarter larger, so that opposite edges do not match; the grid's width."""
+    height, width = (2 * cv2.getOptimalDFTSize((side + side // 4 + 1) // 2) for side in shape)
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]) * shape[0]
+    amplitude = np.hypot(frequency, 1 / longest) ** (-beta / 2)
+    amplitude[0, 0] = 0
+    return amplitude.astype(np.float32), width
+
+
+def ramp(values: NDArray[np.floating], low: float, high: float) -> Array:
     """Smooth step (3t^2 - 2t^3) from 0 at `low` to 1 at `high`; falls where low > high."""
     t = np.clip((values - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-def logistic(values: Array) -> Array:
+def logistic(values: NDArray[np.floating]) -> Array:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * values)), np.float32)
 
 
-def lines(shape: tuple[int, int], strokes: list[tuple[NDArray[np.floating], float, float]]) -> Array:
-    """Strokes as (points (N, 2) xy in px, width in px, strength 0..1) on a (H, W) field; crossings keep the stronger one."""
+def lines(shape: tuple[int, int], strokes: Iterable[Stroke]) -> Array:
+    """Strokes on a (H, W) field, 0..1; where they cross the stronger one shows."""
     field = np.zeros(shape, np.float32)
     for points, width, strength in strokes:
         canvas = np.zeros(shape, np.uint8)

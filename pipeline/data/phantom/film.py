@@ -32,10 +32,10 @@ def frame_of(rng: np.random.Generator, shape: tuple[int, int], spacing_mm: float
 
 def exposed(rng: np.random.Generator, attenuation: Array, spacing_mm: float) -> Array:
     """Grey values 0..1 of a film: a logistic characteristic curve, the system's blur, grain and quantum noise."""
-    slope, middle = rng.uniform(3.6, 5.0), rng.normal(0.60, 0.04)
+    slope, middle = rng.uniform(3.6, 5.0), rng.normal(0.55, 0.035)
     black, white = rng.uniform(0.005, 0.04), rng.uniform(0.9, 1.0)
     grain = rng.standard_normal(attenuation.shape, np.float32)
-    foot = logistic(np.float32(-slope * middle))
+    foot = logistic(np.array(-slope * middle, np.float32))
     tone = (logistic(slope * (attenuation - middle)) - foot) / (1 - foot)
     blurred = cv2.GaussianBlur(np.asarray(tone, np.float32), (0, 0), cal.BLUR_PX)
     noise = cal.NOISE * (0.4 + np.sqrt(np.clip(blurred, 0, 1))) * grain

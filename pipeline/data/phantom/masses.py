@@ -11,6 +11,7 @@ from pipeline.data.phantom import calibration as cal
 from pipeline.data.phantom.fields import Array, power_law, ramp
 from pipeline.rng import generator
 
+Floats = NDArray[np.floating]
 ANGLES = np.linspace(-np.pi, np.pi, 361)
 SPICULE_REACH = 2.4  # radii from the centre at which the longest spicule and the distortion have ended
 
@@ -57,7 +58,7 @@ def new_size(rng: np.random.Generator, image_height: int) -> tuple[float, float]
 
 def seen_again(rng: np.random.Generator, mass: Mass) -> Mass:
     """The same mass in another view: nearly the same size and contrast, details anew."""
-    scale, aspect, contrast = np.exp([0.08, 0.08, 0.12] * rng.normal(size=3))
+    scale, aspect, contrast = np.exp([0.08, 0.04, 0.12] * rng.normal(size=3))
     return dataclasses.replace(
         mass,
         width=mass.width * scale * aspect,
@@ -102,7 +103,7 @@ def _shares(weights: dict[str, float]) -> NDArray[np.float64]:
     return np.asarray(values / values.sum())
 
 
-def _relative_radius(rng: np.random.Generator, mass: Mass, dx: NDArray[np.float64], dy: NDArray[np.float64]) -> tuple[Array, Array]:
+def _relative_radius(rng: np.random.Generator, mass: Mass, dx: Floats, dy: Floats) -> tuple[Array, Array]:
     """Distance from the centre in units of the outline (1: on it), and the angle; the outline fills the mass's box."""
     amplitude = {"irregular": 0.16, "lobulated": 0.05, "irregular-architectural_distortion": 0.2}.get(mass.shape, 0.02)
     harmonics = np.arange(2, 13)
@@ -122,13 +123,17 @@ def _relative_radius(rng: np.random.Generator, mass: Mass, dx: NDArray[np.float6
 
 
 def _profile(rng: np.random.Generator, mass: Mass, relative: Array, angle: Array) -> Array:
-    """Depth of the mass, 0..1: thick in the middle, with an edge as sharp as its margins."""
-    soft = {"circumscribed": 0.10, "microlobulated": 0.16, "obscured": 0.16, "spiculated": 0.32, "ill_defined": 0.5}[mass.margins]
+    """Depth of the mass, 0..1: thick in the middle, with an edge as sharp as its margins.
+
+    The outline (relative radius 1) is a reader's: the visible edge lies somewhat within or beyond it.
+    """
+    relative = relative / rng.uniform(*cal.READER)
+    soft = {"circumscribed": 0.16, "microlobulated": 0.22, "obscured": 0.22, "spiculated": 0.38, "ill_defined": 0.6}[mass.margins]
     if mass.margins == "obscured":
         soft = soft + 0.6 * np.clip(np.cos(angle - rng.uniform(-np.pi, np.pi)) + 0.2, 0, None)
     edge = ramp((1 + soft - relative) / (2 * soft), 0, 1)
-    dome = 0.55 + 0.45 * np.sqrt(np.clip(1 - np.square(relative / (1 + soft)), 0, None))
-    grain = power_law(rng, relative.shape, 2.5)
+    dome = 0.35 + 0.65 * np.sqrt(np.clip(1 - np.square(relative / (1 + soft)), 0, None))
+    grain = power_law(rng, (relative.shape[0], relative.shape[1]), 2.5)
     return np.asarray(edge * dome * np.clip(1 + 0.12 * grain, 0.5, 1.5))
 
 
@@ -139,7 +144,7 @@ def _pull(mass: Mass) -> float:
     return 0.25 if mass.margins == "spiculated" else 0.0
 
 
-def _drawn_in(part: Array, dx: NDArray[np.float64], dy: NDArray[np.float64], distance: Array, pull: float) -> Array:
+def _drawn_in(part: Array, dx: Floats, dy: Floats, distance: Floats, pull: float) -> Array:
     """Tissue moved towards the centre, most of all near it, not at all from SPICULE_REACH radii on."""
     shift = pull * np.square(np.clip(1 - np.square(distance / SPICULE_REACH), 0, None))
     rows, columns = np.mgrid[: part.shape[0], : part.shape[1]]

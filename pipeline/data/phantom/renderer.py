@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from pipeline.data.canonical import VIEWS, Case, Lesion
 from pipeline.data.phantom import calibration as cal
-from pipeline.data.phantom.anatomy import Anatomy, Patient, anatomy_of, patient_of
+from pipeline.data.phantom.anatomy import Anatomy, anatomy_of
 from pipeline.data.phantom.fields import Array
 from pipeline.data.phantom.film import Frame, clutter, exposed, frame_of
+from pipeline.data.phantom.layout import Patient, patient_of
 from pipeline.data.phantom.masses import Mass, insert, new_mass, new_size, seen_again
 from pipeline.data.phantom.placement import add_distractors, place
 from pipeline.errors import PipelineError
