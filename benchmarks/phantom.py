@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks import measures
 from pipeline.cli import guarded, parser
-from pipeline.data import measures
 from pipeline.data.canonical import StoredCase, read_cases
 from pipeline.io import read_image, to_unit
 
