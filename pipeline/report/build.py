@@ -1,0 +1,116 @@
+"""The report of a run: figures, summary, and the page."""
+
+import importlib.metadata
+import platform
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.io import atomic_folder, read_json, sha256, write_json, write_text
+from pipeline.params import Params
+from pipeline.report import charts, definitions, figures, page, tables
+from pipeline.report import quality as quality_tables
+from pipeline.report.results import Results, operating_points, read
+from pipeline.report.tables import Cell, Table
+
+PACKAGES = (
+    "torch", "torchvision", "onedl-mmdetection", "onedl-mmengine", "onedl-mmcv", "numpy", "scipy", "scikit-image", "opencv-python-headless",
+    "pandas", "pycocotools", "lpips", "dvc",
+)  # fmt: skip
+PHANTOM = (
+    "This run used the built-in phantom: simulated mammograms. It demonstrates that the pipeline works and what its numbers look like; "
+    "it proves nothing about real mammograms or about the method of the paper."
+)
+
+
+def write(params: Params, reports: Path, quality: Path, models: dict[str, Path], inputs: Iterable[Path], weights: Path) -> None:
+    """Write figures/, summary.json, quality.json and index.html into `reports`, which holds metrics.json and froc.csv.
+
+    quality: folder with quality.json and contact sheets (*.png). models: title to the folder of each GAN (losses.csv).
+    inputs: files whose hashes are listed. weights: weights.json. Equal inputs give equal bytes.
+    """
+    results = read(reports, params.curve, params.study.points)
+    with atomic_folder(reports / "figures") as folder:
+        figures.augmentation_curve(results, folder)
+        figures.froc(results, folder)
+        figures.losses({name: pd.read_csv(path / "losses.csv") for name, path in models.items()}, folder)
+    write_json(reports / "summary.json", tables.summary(results))
+    shutil.copyfile(quality / "quality.json", reports / "quality.json")
+    write_text(reports / "index.html", page.render(**content(params, results, reports, quality, inputs, weights)))
+
+
+def shows_pixels(params: Params) -> bool:
+    """Whether contact sheets may be shown: phantoms always, other sources only where `report.real_pixels` says so."""
+    return params.data.source == "phantom" or params.report.real_pixels
+
+
+def content(params: Params, results: Results, reports: Path, quality: Path, inputs: Iterable[Path], weights: Path) -> dict[str, Any]:
+    """Everything that page/index.html lays out. reports: with figures/ in it; the rest as for `write`."""
+    measured = read_json(quality / "quality.json")
+    sheets = sorted(quality.glob("*.png")) if shows_pixels(params) else []
+    return {
+        "title": "Synthetic masses for mass detection in mammograms",
+        "subtitle": subtitle(params, results),
+        "notices": [PHANTOM] if params.data.source == "phantom" else [],
+        "cards": tables.cards(results),
+        "points": tables.points_table(results, params),
+        "operating_points": ", ".join(f"{at:g}" for at, _ in operating_points(results.metrics)),
+        "contrasts": tables.contrasts_table(results, params),
+        "recovered": tables.recovered_table(results),
+        "table_1": tables.table_1(results, quality_tables.lpips_rows(measured), params),
+        "quality": quality_tables.tables(measured),
+        "sheets": [(quality_tables.SHEETS.get(path.stem, path.stem), page.data_uri(path)) for path in sheets],
+        "images": {name: page.data_uri(reports / "figures" / f"{name}.svg") for name in ("augmentation_curve", "froc", "losses")},
+        "definitions": [
+            *definitions.general(params),
+            *definitions.listed(results.metrics, params.evaluate),
+            *quality_tables.definitions(measured),
+        ],
+        "notes": [*results.notes, *(f"{point.name}: {note}" for point in results.points for note in point.notes)],
+        "test_set": _pairs("Test set", ("What", "Count"), {key.replace("_", " "): str(value) for key, value in results.test.items()}),
+        "weights": _weights(read_json(weights)),
+        "versions": _pairs("Software", ("Package", "Version"), versions()),
+        "inputs": _pairs("Files behind this page", ("File", "SHA-256"), {path.as_posix(): sha256(path) for path in inputs}, "hash"),
+        "params": yaml_text(params),
+        "data": charts.data(results, params),
+    }  # fmt: skip
+
+
+def subtitle(params: Params, results: Results) -> str:
+    test, gen, seeds = results.test, params.gen, len(params.study.seeds)
+    arch = {"unet": "U-Net", "crn": "CRN"}[gen.arch]
+    labels = {"tri": "tri-label", "two": "two-channel"}[gen.labels]
+    return (
+        f"Data: {params.data.source}. Generator: {labels} {arch}. Detector: Light-Head R-CNN with ResNet-{params.detector.depth}, "
+        f"{seeds} training{'s' if seeds > 1 else ''} of each point. Test set: {test['n_lesions']} lesions in {test['n_images']} images of "
+        f"{test['n_patients']} patients."
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+
+
+def yaml_text(params: Params) -> str:
+    """All params as YAML, in the order of params.yaml."""
+    import io
+
+    from ruamel.yaml import YAML
+
+    yaml, text = YAML(typ="safe", pure=True), io.StringIO()
+    yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = None, False  # type: ignore[assignment]
+    yaml.dump(params.model_dump(), text)
+    return text.getvalue()
+
+
+def _pairs(caption: str, columns: tuple[str, str], values: dict[str, str], kind: str = "") -> Table:
+    return Table(caption, [Cell(name) for name in columns], [[Cell(key), Cell(value, kind)] for key, value in values.items()])
+
+
+def _weights(record: dict[str, dict[str, str]]) -> Table:
+    rows = [[Cell(name), Cell(one.get("source", "")), Cell(one["sha256"], "hash")] for name, one in sorted(record.items())]
+    return Table("ImageNet weights used by the perceptual loss and by LPIPS", [Cell("Network"), Cell("Source"), Cell("SHA-256")], rows)

@@ -1,0 +1,143 @@
+"""Name and definition of every number of the report. A metric without a definition is an error, not a bare number."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from pipeline.params import Evaluate, Params
+
+
+class Definition(NamedTuple):
+    """label: for axes and tables. term, text: heading and text of the definition, shared by metrics that differ in a number only.
+
+    share: whether the number lies in 0..1.
+    """
+
+    label: str
+    term: str
+    text: str
+    share: bool = True
+
+
+Make = Callable[[re.Match[str], Evaluate], Definition]
+COUNTED = {"all": "all test images", "lesion": "test images with a lesion", "normal": "test images without a lesion"}
+FURTHER = {"fp": "count as false positives", "ignore": "count neither way"}
+
+
+def hit_rule(hit: str) -> str:
+    """A hit rule of params `evaluate.hit` in words."""
+    kind, _, limit = hit.partition(":")
+    return {
+        "iou": f"intersection over union of the two boxes is at least {limit}",
+        "centre": "the centre of the detected box lies in the lesion's box",
+        "distance": f"the centres of the two boxes lie at most {limit} mm apart",
+    }[kind]
+
+
+def general(params: Params) -> list[tuple[str, str]]:
+    """(term, definition) of what the numbers have in common."""
+    evaluate = params.evaluate
+    return [
+        (
+            "Hit",
+            f"A detection finds a lesion when {hit_rule(evaluate.hit)}. Detections are taken by falling score, each finds at most one "
+            f"lesion and each lesion is found once; further detections on a lesion already found {FURTHER[evaluate.duplicates]}.",
+        ),
+        (
+            "Sensitivity",
+            "Lesions found divided by all annotated lesions; a lesion counts in each image (view) in which it is annotated.",
+        ),
+        (
+            "False positives per image",
+            f"Detections that find nothing, divided by the number of images; counted on {COUNTED[evaluate.images]}.",
+        ),
+        (
+            "FROC",
+            "Sensitivity against false positives per image over all score thresholds. It is a step function: its value at a rate is the "
+            "largest sensitivity reached with at most that many false positives. The mean over trainings is taken at equal rates.",
+        ),
+        (
+            "95 % interval",
+            f"Bootstrap over test patients ({evaluate.bootstrap} resamples), the same patients for every training, joined with the spread "
+            "between trainings where a point was trained with several seeds; with one seed an interval says nothing of that spread. "
+            "Intervals and p-values hold for this one split and this one training of the GANs.",
+        ),
+        ("Training images", f"Real training images with a lesion plus the synthetic images of the point. {_effort(params)}"),
+    ]
+
+
+def _effort(params: Params) -> str:
+    detector = params.detector
+    if detector.schedule == "iterations":
+        return f"Every detector is trained for {detector.iterations} iterations: a larger training set is not a longer training."
+    return f"Every detector is trained for {detector.epochs} epochs, as in the paper: a larger training set is also a longer training."
+
+
+def metric(name: str, evaluate: Evaluate) -> Definition:
+    """The definition of a metric of metrics.json. Raises KeyError for a name that has none."""
+    for pattern, make in _PATTERNS.items():
+        if found := re.fullmatch(pattern, name):
+            return make(found, evaluate)
+    raise KeyError(f"metric {name} has no definition; add one to pipeline/report/definitions.py")
+
+
+def listed(metrics: Iterable[str], evaluate: Evaluate) -> list[tuple[str, str]]:
+    """(term, text) of the metrics, each kind once."""
+    return list({found.term: found.text for found in (metric(name, evaluate) for name in metrics)}.items())
+
+
+def _sensitivity(found: re.Match[str], evaluate: Evaluate) -> Definition:
+    label = f"Sensitivity at {found[1]} false positive{'' if found[1] == '1' else 's'} per image"
+    return Definition(label, "Sensitivity at X false positives per image", "Sensitivity reached with at most X false positives per image.")
+
+
+def _variant(found: re.Match[str], evaluate: Evaluate) -> Definition:
+    return Definition(
+        f"Sensitivity at {found[1]} FP per image, {found[2].replace('iou', 'IoU ')}, by {found[3]}",
+        "Sensitivity at 1 FP per image by other rules",
+        "IoU T: a hit means intersection over union of at least T; centre: the centre of the detected box lies in the lesion's box. "
+        "By image: each lesion of each image is to be found; by breast or patient: any lesion of it in any view.",
+    )
+
+
+def _area(found: re.Match[str], evaluate: Evaluate) -> Definition:
+    span = "whole curve" if found[1] == "support" else f"0 to {found[1].removeprefix('0_')} FP per image"
+    text = (
+        "Area under the steps over the range that is named, not normalised: over 0 to X its largest possible value is X. Whole curve: up "
+        "to the last false positive rate that the detector reached, so that it grows with the number of stored detections. The paper "
+        "does not define its AUC."
+    )
+    return Definition(f"Area under FROC, {span}", "Area under FROC", text, share=False)
+
+
+def _recall(found: re.Match[str], evaluate: Evaluate) -> Definition:
+    label = f"Recall at score \N{GREATER-THAN OR EQUAL TO} {evaluate.recall_score:g}"
+    text = "TP / (TP + FN) of the boxes with at least this score, whatever their false positives. The paper names no score for its recall."
+    return Definition(label, label, text)
+
+
+def _fixed(term: str, text: str, share: bool = True) -> Make:
+    return lambda found, evaluate: Definition(term, term, text, share)
+
+
+_PATTERNS: dict[str, Make] = {
+    r"sens_at_([\d.]+)fp": _sensitivity,
+    r"sens_at_([\d.]+)fp_(iou[\d.]+|centre)_(image|breast|patient)": _variant,
+    r"auc_(support|0_[\d.]+)": _area,
+    r"recall": _recall,
+    r"mean_sens_0\.25_4": _fixed(
+        "Mean sensitivity, 0.25 to 4 FP per image", "Mean of the sensitivities at 0.25, 0.5, 1, 2 and 4 false positives per image."
+    ),
+    r"wafroc": _fixed(
+        "wAFROC figure of merit",
+        "Chance that a lesion is rated above the highest false positive of a normal image; the lesions of an image share one weight "
+        "(Chakraborty, Observer Performance Methods for Diagnostic Imaging, 2017).",
+    ),
+    r"wafroc1": _fixed(
+        "wAFROC1 figure of merit",
+        "As wAFROC, against the highest false positive of any image; given where there are no normal images of the same source.",
+    ),
+    r"fp_per_image_end": _fixed(
+        "False positives per image at the curve's end", "All stored detections that find nothing, per image.", share=False
+    ),
+}

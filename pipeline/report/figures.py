@@ -1,0 +1,140 @@
+"""Figures for print: the augmentation curve, FROC and the losses, each as PNG and SVG beside a CSV of what is drawn."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.report.results import HEADLINE, Line, Point, Results, lines, mean_froc, operating_points
+from pipeline.report.style import figure, line_dash, line_label, look, save
+
+FROC_RANGE = (1 / 16, 16.0)
+FROC_TICKS = {1 / 16: "1/16", 1 / 8: "1/8", 1 / 4: "1/4", 1 / 2: "1/2", 1: "1", 2: "2", 4: "4", 8: "8", 16: "16"}
+
+
+def augmentation_curve(results: Results, folder: Path) -> None:
+    """Headline sensitivity against the number of training images: a line an arm, bars of 95 % intervals, a dash for each seed.
+
+    Arms are set apart sideways by 1.8 % of the axis so that bars at equal numbers of images can be told apart.
+    """
+    drawn = lines(results.points)
+    rows = [{"line": line_label(line), **_row(point)} for line in drawn for point in line.points]
+    _write(pd.DataFrame(rows), folder / "augmentation_curve.csv")
+    sizes = [point.n_train for point in results.points]
+    span = max(sizes) - min(sizes) or max(sizes) or 1
+    with figure(7.0, 4.0) as (made, axes):
+        added = [line for line in drawn if line.based]
+        for line in drawn:
+            _curve_line(axes, line, (added.index(line) - (len(added) - 1) / 2) * 0.018 * span if line.based else 0.0)
+        axes.set_xlabel("Training images (real and synthetic)")
+        axes.set_ylabel("Sensitivity at 1 false positive per image")
+        axes.set_ylim(*_limits(rows))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), title="Training set", alignment="left")
+        save(made, folder, "augmentation_curve")
+
+
+def _curve_line(axes: Any, line: Line, shift: float) -> None:
+    style = look(line.arm)
+    known = [(i, point, point.of(HEADLINE)) for i, point in enumerate(line.points) if point.of(HEADLINE).value is not None]
+    places = [point.n_train + (0 if line.based and i == 0 else shift) for i, point, _ in known]
+    axes.plot(places, [found.value for _, _, found in known], color=style.colour, linestyle=line_dash(line), zorder=2)
+    for x, (i, point, found) in zip(places, known, strict=True):
+        if line.based and i == 0:
+            continue
+        if found.low is not None:
+            axes.vlines(x, found.low, found.high, color=style.colour, linewidth=1.3, zorder=3)
+        seeds = point.seeds.get(HEADLINE, [])
+        if len(seeds) > 1:
+            axes.plot([x] * len(seeds), seeds, "_", color=style.colour, markersize=12, zorder=3)
+        axes.plot(x, found.value, style.marker, color=style.colour, markersize=7, markeredgecolor="white", zorder=4)
+    key = {"color": style.colour, "linestyle": line_dash(line), "marker": style.marker, "markersize": 7, "markeredgecolor": "white"}
+    axes.plot([], [], label=line_label(line), **key)
+
+
+def froc(results: Results, folder: Path) -> None:
+    """Mean FROC of each line's largest point on a logarithmic axis; bands join the 95 % intervals of the operating points."""
+    curves = {point.name: mean_froc(results.froc, point.name) for point in results.points}
+    table = pd.concat([curve.assign(point=name) for name, curve in curves.items()], ignore_index=True)
+    _write(table[["point", "fp_per_image", "sensitivity"]], folder / "froc.csv")
+    with figure(6.0, 4.4) as (made, axes):
+        for line in lines(results.points):
+            _froc_line(axes, line, curves[line.points[-1].name], operating_points(results.metrics))
+        axes.set_xscale("log", base=2)
+        axes.set_xlim(*FROC_RANGE)
+        axes.set_ylim(0, 1)
+        axes.set_xticks(list(FROC_TICKS), list(FROC_TICKS.values()))
+        axes.axvline(1, color="#888888", linewidth=0.9, linestyle=":", zorder=1)
+        axes.set_xlabel("False positives per image (logarithmic)")
+        axes.set_ylabel("Sensitivity (share of lesions found)")
+        axes.legend(loc="upper left", framealpha=0.9, frameon=True, edgecolor="none")
+        save(made, folder, "froc")
+
+
+def _froc_line(axes: Any, line: Line, curve: pd.DataFrame, operating: list[tuple[float, str]]) -> None:
+    point, style = line.points[-1], look(line.arm)
+    x, y = curve["fp_per_image"].to_numpy(), curve["sensitivity"].to_numpy()
+    start = float(y[x <= FROC_RANGE[0]].max(initial=0.0))
+    keep = x > FROC_RANGE[0]
+    axes.step(
+        np.append(FROC_RANGE[0], x[keep]), np.append(start, y[keep]), where="post", color=style.colour, linestyle=line_dash(line),
+        label=f"{line_label(line)}: {point.n_train} images", zorder=3,
+    )  # fmt: skip
+    known = [(at, point.of(name)) for at, name in operating if point.of(name).low is not None]
+    for (left, one), (right, other) in pairwise(known):
+        axes.fill_between([left, right], [one.low, other.low], [one.high, other.high], color=style.colour, alpha=0.1, linewidth=0)
+
+
+def losses(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Losses of each GAN against the iteration: values faint, their running mean over a twentieth of the training on top.
+
+    tables: title of the panel to a table of `iteration` and a column for each loss (no unit).
+    """
+    long = [table.melt("iteration", var_name="loss").assign(model=name) for name, table in tables.items()]
+    _write(pd.concat(long)[["model", "iteration", "loss", "value"]], folder / "losses.csv")
+    colours = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
+    with figure(7.6, 3.4, len(tables)) as (made, panels):
+        for axes, (name, table) in zip(np.atleast_1d(panels), tables.items(), strict=True):
+            window = max(1, len(table) // 20)
+            for i, column in enumerate(table.columns.drop("iteration")):
+                colour = colours[i % len(colours)]
+                axes.plot(table["iteration"], table[column], color=colour, linewidth=0.7, alpha=0.3)
+                smooth = table[column].rolling(window, center=True, min_periods=1).mean()
+                axes.plot(table["iteration"], smooth, color=colour, label=column.replace("_", " "))
+            values = table.drop(columns="iteration").to_numpy()
+            if values.min() > 0:
+                axes.set_yscale("log")
+                axes.yaxis.set_major_formatter("{x:g}")
+                axes.yaxis.set_minor_formatter("{x:g}" if values.max() < 10 * values.min() else "")
+            axes.set_title(name)
+            axes.set_xlabel("Iteration")
+            axes.legend(loc="best")
+        np.atleast_1d(panels)[0].set_ylabel("Loss (no unit)")
+        save(made, folder, "losses")
+
+
+def _row(point: Point) -> dict[str, Any]:
+    value, low, high = point.of(HEADLINE)
+    return {
+        "point": point.name,
+        "arm": point.arm,
+        "n_train": point.n_train,
+        "metric": HEADLINE,
+        "value": value,
+        "ci_low": low,
+        "ci_high": high,
+    }
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    table.to_csv(path, index=False, lineterminator="\n")
+
+
+def _limits(rows: list[dict[str, Any]]) -> tuple[float, float]:
+    """The range of values and intervals, widened to whole tenths within 0..1."""
+    known = [row[key] for row in rows for key in ("value", "ci_low", "ci_high") if row[key] is not None]
+    if not known:
+        return 0.0, 1.0
+    return max(0.0, float(np.floor(min(known) * 10 - 0.2)) / 10), min(1.0, float(np.ceil(max(known) * 10 + 0.2)) / 10)

@@ -1,0 +1,93 @@
+"""One look for every figure: colours, markers and names of the arms, matplotlib settings, files with the same bytes each time.
+
+Colours are those of Okabe and Ito, told apart with any kind of colour vision; every arm has a marker of its own
+too, so that no figure depends on colour.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipeline.report.results import Line
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Look(NamedTuple):
+    label: str
+    colour: str
+    marker: str
+
+
+ARMS = {
+    "real": Look("real only", "#333333", "o"),
+    "traditional": Look("traditional", "#E69F00", "s"),
+    "gan": Look("GAN", "#0072B2", "D"),
+    "fresh": Look("fresh real", "#009E73", "^"),
+    "copy_paste": Look("copy-paste", "#CC79A7", "v"),
+    "hosts": Look("hosts, unlabelled", "#56B4E9", "P"),
+}
+OTHER = ("#D55E00", "X")
+SETTINGS: dict[str, Any] = {
+    "figure.dpi": 160,
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#666666",
+    "axes.labelcolor": "#222222",
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "svg.hashsalt": "mass-synthesis",
+    "svg.fonttype": "path",
+}
+
+
+def look(arm: str) -> Look:
+    """Name, colour and marker of an arm; arms that are not listed share one colour under their own name."""
+    return ARMS.get(arm) or Look(arm.replace("_", " "), *OTHER)
+
+
+def line_label(line: Line) -> str:
+    """Name of a line of the augmentation curve; it tells its base where that is more than the real images."""
+    added = [pool for pool in line.points[-1].mixture if pool != line.arm]
+    return look(line.arm).label + (f" on {line.base or ' and '.join(added)}" if added else "")
+
+
+def line_dash(line: Line) -> str:
+    """Lines that start from the real images are solid, those on another base dashed."""
+    return "--" if len(line.points[-1].mixture) > 1 else "-"
+
+
+@contextmanager
+def figure(width: float = 6.4, height: float = 4.0, columns: int = 1) -> Iterator[tuple["Figure", Any]]:
+    """A matplotlib figure (size in inches) in the project's style, drawn without a display, closed at the end.
+
+    Yields (figure, axes); axes is one Axes, or a flat array of `columns` of them.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    settings: dict[Any, Any] = {**matplotlib.rcParamsDefault, **SETTINGS}
+    with matplotlib.rc_context(settings):
+        made = Figure(figsize=(width, height))
+        FigureCanvasAgg(made)
+        yield made, made.subplots(1, columns)
+
+
+def save(made: "Figure", folder: Path, name: str) -> None:
+    """Write `name`.png and `name`.svg without dates or versions, so that equal data give equal bytes."""
+    made.savefig(folder / f"{name}.png", metadata={"Software": None})
+    made.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})

@@ -1,0 +1,191 @@
+"""The tables and headline numbers of the report as plain values; the page only lays them out."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pipeline.params import Params
+from pipeline.report import definitions, paper
+from pipeline.report.results import HEADLINE, Contrast, Estimate, Point, Results
+from pipeline.report.style import look
+
+SHOWN = (HEADLINE, "recall", "mean_sens_0.25_4", "wafroc", "wafroc1")
+UNDEFINED = "undefined"
+
+
+class Cell(NamedTuple):
+    """kind: `number` (set right), `own` (measured here, beside the paper's), `none` (there is no number), or nothing."""
+
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    caption: str
+    columns: list[Cell]
+    rows: list[list[Cell]]
+
+
+class Card(NamedTuple):
+    """A headline number."""
+
+    what: str
+    value: str
+    interval: str
+    colour: str
+
+
+def number(value: float | None, signed: bool = False, digits: int = 3) -> str:
+    if value is None:
+        return UNDEFINED
+    return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def interval(found: Estimate, signed: bool = False) -> str:
+    if found.low is None or found.high is None:
+        return "no interval"
+    return f"{number(found.low, signed)} to {number(found.high, signed)}"
+
+
+def whole(found: Estimate, signed: bool = False) -> str:
+    """`0.560 (0.460 to 0.660)`"""
+    if found.value is None:
+        return UNDEFINED
+    return number(found.value, signed) + (f" ({interval(found, signed)})" if found.low is not None else "")
+
+
+def point_label(point: Point) -> str:
+    added = " + ".join(f"{n} {look(pool).label}" for pool, n in point.mixture.items())
+    return f"{point.n_real} real + {added}" if added else f"{point.n_real} real only"
+
+
+def headline_contrasts(results: Results) -> dict[str, Contrast]:
+    """The primary contrast of the headline metric of each kind (`real`, `best_traditional`), where there is one."""
+    return {one.kind: one for one in results.contrasts if one.primary and one.metric == HEADLINE}
+
+
+def headline_points(results: Results) -> list[Point]:
+    """The points behind the primary contrasts and the share recovered, in the order of the study; all points where there is no contrast."""
+    names = {name for one in headline_contrasts(results).values() for name in (one.point, one.against)}
+    names |= {one.fresh for one in results.recovered if one.point in names}
+    return [point for point in results.points if point.name in names or not names]
+
+
+def cards(results: Results) -> list[tuple[str, list[Card]]]:
+    """Headline numbers under their headings: sensitivities, then what follows from them."""
+    minus, contrasts = "\N{MINUS SIGN}", headline_contrasts(results)
+    levels = [
+        Card(point_label(point), number(point.of(HEADLINE).value), interval(point.of(HEADLINE)), look(point.arm).colour)
+        for point in headline_points(results)
+    ]
+    gains = [
+        Card(f"{one.point} {minus} {one.against}", number(one.difference.value, True), interval(one.difference, True), look("gan").colour)
+        for one in contrasts.values()
+    ]
+    gains += [
+        Card(f"Share recovered: ({one.point} {minus} real) / ({one.fresh} {minus} real)", number(one.share.value, digits=2),
+             one.reason or interval(one.share), look("fresh").colour)
+        for one in results.recovered if one.point in {other.point for other in contrasts.values()}
+    ]  # fmt: skip
+    made = [("Sensitivity at 1 false positive per image", levels), ("What the generated images add to it", gains)]
+    return [(heading, group) for heading, group in made if group]
+
+
+def points_table(results: Results, params: Params) -> Table:
+    """One row a point: sizes and the key metrics with intervals."""
+    shown = [name for name in SHOWN if name in results.metrics]
+    columns = [Cell("Point"), Cell("Training images", "number"), Cell("Trainings", "number")]
+    columns += [Cell(definitions.metric(name, params.evaluate).label, "number") for name in shown]
+    rows = [
+        [
+            Cell(f"{point.name}: {point_label(point)}"),
+            Cell(str(point.n_train), "number"),
+            Cell(str(len(point.seeds.get(HEADLINE, []))), "number"),
+        ]
+        + [Cell(whole(point.of(name)), "number") for name in shown]
+        for point in results.points
+    ]
+    return Table("Mean over trainings with 95 % interval", columns, rows)
+
+
+def contrasts_table(results: Results, params: Params) -> Table:
+    """One row a contrast and key metric."""
+    names = ("Contrast", "Metric", "Difference (95 % interval)", "Smallest detectable", "p", "p (Holm)")
+    rows = []
+    for one in results.contrasts:
+        if one.metric in SHOWN:
+            title = f"{one.point} \N{MINUS SIGN} {one.against}" + (" (primary)" if one.primary else "")
+            values = (whole(one.difference, True), number(one.detectable), _p(one.p), _p(one.p_holm))
+            rows.append(
+                [Cell(title), Cell(definitions.metric(one.metric, params.evaluate).label), *(Cell(text, "number") for text in values)]
+            )
+    return Table("Paired differences of points", [Cell(name, "number" if i > 1 else "") for i, name in enumerate(names)], rows)
+
+
+def recovered_table(results: Results) -> Table:
+    rows = [[Cell(one.point), Cell(one.fresh), Cell(whole(one.share), "number"), Cell(one.reason or "")] for one in results.recovered]
+    return Table(
+        "Share of the gain of fresh real images that the generated images recover: "
+        "(GAN \N{MINUS SIGN} real) / (fresh \N{MINUS SIGN} real) of the sensitivity at 1 FP per image",
+        [Cell("Point"), Cell("Fresh point"), Cell("Share (95 % interval)", "number"), Cell("Remark")], rows,
+    )  # fmt: skip
+
+
+def gan_point(results: Results) -> Point | None:
+    """The point whose numbers stand for the generator: that of the primary contrasts, else the largest of arm gan."""
+    primary = [one.point for one in headline_contrasts(results).values()]
+    points = [point for point in results.points if point.name in primary] or [point for point in results.points if point.arm == "gan"]
+    return max(points, key=lambda point: point.n_train, default=None)
+
+
+def table_1(results: Results, lpips: list[tuple[str, str]], params: Params) -> Table:
+    """Table 1 of the paper with the numbers of this experiment below its own.
+
+    lpips: (name of the row, value) of every LPIPS of this experiment. An experiment trains one generator; the other
+    columns say so.
+    """
+    own = [(one.arch, one.labels) == (params.gen.arch, params.gen.labels) for one in paper.GENERATORS]
+
+    def theirs(name: str, values: list[float], digits: int) -> list[Cell]:
+        return [Cell(name), *(Cell(f"{value:.{digits}f}", "number") for value in values)]
+
+    def ours(name: str, value: str) -> list[Cell]:
+        return [Cell(name), *(Cell(value, "own") if mine else Cell("not trained here", "none") for mine in own)]
+
+    point = gan_point(results)
+    rows = [theirs(f"LPIPS, paper, {which}", [one.lpips[i] for one in paper.GENERATORS], 5) for i, which in enumerate(("DDSM", "private"))]
+    rows += [ours(f"LPIPS, here, {name}", value) for name, value in lpips]
+    rows += [
+        theirs(f"Recall, paper, {which}", [one.recall[i] for one in paper.GENERATORS], 4) for i, which in enumerate(("DDSM", "private"))
+    ]
+    for name in ("recall", HEADLINE):
+        found = whole(point.of(name)) if point else "no point with GAN images"
+        rows.append(ours(f"{definitions.metric(name, params.evaluate).label}, here" + (f" ({point.name})" if point else ""), found))
+    return Table(
+        "Table 1 of the paper (lower LPIPS is better) and this experiment",
+        [Cell(""), *(Cell(one.title, "number") for one in paper.GENERATORS)],
+        rows,
+    )
+
+
+def summary(results: Results) -> dict[str, float | None]:
+    """The scalars of reports/summary.json; null where a number is not defined or its point is not in the study."""
+    contrasts = headline_contrasts(results)
+    values = {point.name: point.of(HEADLINE).value for point in results.points}
+    real = next((point.name for point in results.points if point.arm == "real"), None)
+    gan, best = gan_point(results), contrasts.get("best_traditional")
+    shares = [one.share.value for one in results.recovered if gan and one.point == gan.name]
+    return {
+        "sens_at_1fp_real": values.get(real or ""),
+        "sens_at_1fp_best_traditional": values[best.against] if best else None,
+        "sens_at_1fp_gan": values[gan.name] if gan else None,
+        "gan_minus_real": contrasts["real"].difference.value if "real" in contrasts else None,
+        "gan_minus_best_traditional": best.difference.value if best else None,
+        "share_recovered": shares[0] if shares else None,
+    }
+
+
+def _p(value: Any) -> str:
+    if value is None:
+        return ""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,30 @@
+"""Write the report of the run: reports/index.html, summary.json, quality.json and figures/ (PNG, SVG and CSV).
+
+Reads what evaluate and quality wrote. Contact sheets of real mammograms are left out unless report.real_pixels is true.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cli import stage_main
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
+
+REPORTS = Path("reports")
+MODELS = {"Mask GAN": Path("models/masks"), "Infilling GAN": Path("models/infill")}
+
+
+def run(args: argparse.Namespace, params: "Params") -> None:
+    from pipeline.report import build
+
+    inputs = [REPORTS / name for name in ("metrics.json", "curve.csv", "froc.csv")]
+    inputs += [Path("data/quality/quality.json"), Path("data/prepared/test/annotations.json")]
+    inputs += [Path(f"data/trainsets/{point}/annotations.json") for point in params.study.points]
+    inputs += [folder / "model.pth" for folder in MODELS.values()]
+    build.write(params, REPORTS, Path("data/quality"), MODELS, inputs, Path("data/weights/weights.json"))
+
+
+if __name__ == "__main__":
+    stage_main(run, __doc__)

@@ -1,0 +1,94 @@
+"""What `make run` calls: check params.yaml, run `dvc repro`, show the results. Ends with the exit code of `dvc repro`.
+
+Arguments that are not listed here go to `dvc repro`, as in `python -m stages.run --force evaluate`. Run time and git
+revision are written to .resume/run.json; they are in no report, so that equal inputs give equal reports.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cli import guarded, parser
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
+
+RECORD = Path(".resume/run.json")
+
+
+def dvc(*arguments: str) -> int:
+    """Run a DVC command of this Python's environment, its output shown; returns its exit code."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    return subprocess.run([sys.executable, "-m", "dvc", *arguments], env=environment).returncode
+
+
+def in_git() -> bool:
+    here = Path.cwd()
+    return any((folder / ".git").exists() for folder in (here, *here.parents))
+
+
+def git(*arguments: str) -> str | None:
+    """Output of a git command, None where it fails or there is no git."""
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def repro(arguments: list[str]) -> int:
+    """`dvc repro`, and the record of the run."""
+    from pipeline.io import write_json
+
+    if not in_git():
+        dvc("config", "--local", "--quiet", "core.no_scm", "true")  # an unpacked archive: DVC works without a history
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    start, clock = datetime.now(UTC), time.monotonic()
+    code = dvc("repro", *arguments)
+    record = {"started": start.isoformat(timespec="seconds"), "seconds": round(time.monotonic() - clock, 1), "exit_code": code}
+    write_json(RECORD, {**record, "revision": git("rev-parse", "HEAD"), "uncommitted_changes": None if changed is None else bool(changed)})
+    return code
+
+
+def show(params: "Params") -> None:
+    """One table of the points, and where the report lies."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipeline.report.results import HEADLINE, read
+    from pipeline.report.tables import whole
+
+    results, record = read(Path("reports"), params.curve, params.study.points), json.loads(RECORD.read_text())
+    table = Table(title="Test set: mean over trainings (95 % interval)", title_justify="left")
+    for name in ("point", "training images", "sensitivity at 1 FP/image", f"recall at score >= {params.evaluate.recall_score:g}"):
+        table.add_column(name, justify="left" if name == "point" else "right")
+    for point in results.points:
+        table.add_row(point.name, str(point.n_train), whole(point.of(HEADLINE)), whole(point.of("recall")))
+    console = Console()
+    console.print(table)
+    minutes, seconds = divmod(round(record["seconds"]), 60)
+    console.print(f"Report: {Path('reports/index.html').resolve()}\nTime: {minutes} min {seconds} s", highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    made = parser(__doc__)
+    args, rest = made.parse_known_args()
+
+    def work() -> None:
+        from pipeline.params import load
+
+        params = load()
+        code = repro(rest)
+        if code == 0 and Path("reports/metrics.json").is_file():
+            show(params)
+        sys.exit(code)
+
+    guarded(work, args.debug)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Small inputs of the report in the form of docs/architecture.md, with numbers that can be checked by hand."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.io import write_json, write_png
+from pipeline.params import Params, check, read_yaml
+from pipeline.profile import merge
+from tests.code_deps import ROOT
+
+SIZES = {"real": 0.40, "traditional_120": 0.50, "gan_60": 0.52, "gan_120": 0.56, "fresh_120": 0.60}
+MIXTURES = {
+    "real": {},
+    "traditional_120": {"traditional": 120},
+    "gan_60": {"gan": 60},
+    "gan_120": {"gan": 120},
+    "fresh_120": {"fresh": 120},
+}
+METRICS = ["sens_at_0.25fp", "sens_at_0.5fp", "sens_at_1fp", "sens_at_2fp", "sens_at_4fp", "mean_sens_0.25_4", "recall", "auc_0_1"]
+
+
+def metrics(seeds: int = 2, names: Iterable[str] = SIZES) -> dict:
+    """metrics.json of the points `names`: sens_at_1fp is SIZES, its interval 0.1 to each side, others are shifted by 0.02 a place."""
+
+    def block(value: float, **more: float) -> dict:
+        return {"value": round(value, 6), "ci95": [round(value - 0.1, 6), round(value + 0.1, 6)], **more}
+
+    def every(value: float, **more: float) -> dict:
+        return {metric: block(value + 0.02 * (i - 2), **more) for i, metric in enumerate(METRICS)}
+
+    points = {}
+    names = set(names)
+    for name in (name for name in SIZES if name in names):
+        value, n = SIZES[name], sum(MIXTURES[name].values())
+        points[name] = {
+            "arm": (list(MIXTURES[name]) or ["real"])[-1], "n_train": 100 + n, "n_real": 100, "n_synthetic": n,
+            "seeds": {str(s): every(value + 0.01 * (s - (seeds - 1) / 2)) for s in range(seeds)}, "mean": every(value, n_runs=seeds),
+            "strata": {}, "notes": [],
+        }  # fmt: skip
+
+    def contrast(against: str, kind: str) -> dict:
+        difference = round(SIZES["gan_120"] - SIZES[against], 6)
+        one = {
+            "difference": difference,
+            "ci95": [round(difference - 0.07, 6), round(difference + 0.07, 6)],
+            "minimal_detectable": 0.1,
+            "p": 0.03,
+            "p_holm": 0.06,
+        }
+        return {"point": "gan_120", "against": against, "kind": kind, "primary": True, "metrics": {"sens_at_1fp": one}}
+
+    pairs = (("real", "real"), ("traditional_120", "best_traditional"))
+    share = {"point": "gan_120", "fresh": "fresh_120", "value": 0.8, "ci95": [0.2, 1.4], "reason": None}
+    return {
+        "settings": {"hit": "iou:0.5"},
+        "test": {"n_images": 60, "n_normal_images": 20, "n_lesions": 44, "n_patients": 30, "resampled": 1000},
+        "points": points,
+        "contrasts": [contrast(name, kind) for name, kind in pairs if {"gan_120", name} <= names],
+        "recovered": [share] if {"gan_120", "fresh_120"} <= names else [],
+        "notes": ["a remark of the evaluation"],
+    }  # fmt: skip
+
+
+def froc(seeds: int = 2) -> pd.DataFrame:
+    """Step corners of a smooth FROC of each point and seed."""
+    rows = []
+    for name, value in SIZES.items():
+        for seed in range(seeds):
+            for i, fp in enumerate(np.round(0.02 * 1.25 ** np.arange(0, 28), 4)):
+                sensitivity = round(min(1.0, value * (1 + 0.28 * np.log2(fp) / 2) + 0.01 * seed), 4)
+                if sensitivity > 0:
+                    rows.append((name, seed, round(1 - i / 28, 4), fp, sensitivity))
+    return pd.DataFrame(rows, columns=["point", "seed", "threshold", "fp_per_image", "sensitivity"])
+
+
+def losses(n: int, names: list[str], seed: int = 0) -> pd.DataFrame:
+    noise, steps = np.random.default_rng(seed), np.arange(1, n + 1)
+    table = {name: 0.5 + np.exp(-steps / (n / 4)) * (i + 1) + 0.1 * noise.random(n) for i, name in enumerate(names)}
+    return pd.DataFrame({"iteration": steps, **table})
+
+
+def quality() -> dict:
+    """quality.json: generated 0.2, floor 0.15, ceiling 0.3 on whole patches, twice that on mask and margin."""
+
+    def row(protocol: str, what: str, area: str, value: float) -> dict:
+        return {
+            "protocol": protocol, "what": what, "area": area, "lpips": value, "ci_low": value - 0.01, "ci_high": value + 0.01,
+            "n": 40, "patients": 12,
+        }  # fmt: skip
+
+    means = {
+        ("reconstruction", "generated"): 0.1,
+        ("reconstruction", "blank"): 0.3,
+        ("unpaired", "generated"): 0.2,
+        ("unpaired", "real"): 0.15,
+    }
+    comparisons = [row(*key, area, k * value) for key, value in means.items() for area, k in (("patch", 1), ("region", 2))]
+    shapes = {"area": [0.1, 0.15, 0.2], "pairwise_iou": 0.4, "n": 40}
+    keys = ("measure", "reconstruction", "unpaired", "generated", "real", "blank", "patch", "region", "nearest_training", "masks")
+    return {
+        "definitions": {key: f"definition of {key}" for key in keys}, "comparisons": comparisons,
+        "nearest_training": {"generated": 0.11, "held_out": 0.12}, "masks": {"generated": shapes, "training": shapes},
+    }  # fmt: skip
+
+
+def reports(folder: Path, seeds: int = 2, names: Iterable[str] = SIZES) -> Path:
+    """Write metrics.json, curve.csv and froc.csv into `folder`."""
+    found = metrics(seeds, names)
+    write_json(folder / "metrics.json", found)
+    froc(seeds).to_csv(folder / "froc.csv", index=False)
+    rows = [
+        (name, one["arm"], seed, one["n_train"], one["n_real"], one["n_synthetic"], metric, value["value"], *value["ci95"])
+        for name, one in found["points"].items()
+        for seed, values in [*one["seeds"].items(), ("mean", one["mean"])]
+        for metric, value in values.items()
+    ]
+    columns = ["point", "arm", "seed", "n_train", "n_real", "n_synthetic", "metric", "value", "ci_low", "ci_high"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "curve.csv", index=False)
+    return folder
+
+
+def params(**change: dict) -> Params:
+    """params.yaml of the repository with the points of this module, and any change."""
+    ours = {"curve": MIXTURES, "study": {"points": list(SIZES)}}
+    return check(merge(merge(read_yaml(ROOT / "params.yaml"), ours), change))
+
+
+def inputs(folder: Path, seeds: int = 2, names: Iterable[str] = SIZES) -> dict:
+    """Everything that the report reads, below `folder`; returns the arguments of `build.write` but for the params."""
+    reports(folder / "reports", seeds, names)
+    models = {
+        "Mask GAN": ("masks", ["discriminator", "generator"]),
+        "Infilling GAN": ("infill", ["discriminator", "adversarial", "feature_matching"]),
+    }
+    for name, columns in models.values():
+        (folder / "models" / name).mkdir(parents=True)
+        losses(60, columns).to_csv(folder / "models" / name / "losses.csv", index=False)
+    write_json(folder / "weights.json", {"alexnet": {"file": "alexnet.npz", "sha256": "ab" * 32, "source": "a package"}})
+    write_json(folder / "quality/quality.json", quality())
+    write_png(folder / "quality/patches.png", np.random.default_rng(0).integers(0, 255, (60, 90), np.uint8))
+    return {
+        "reports": folder / "reports", "quality": folder / "quality", "weights": folder / "weights.json",
+        "inputs": [folder / "reports/metrics.json"],
+        "models": {title: folder / "models" / name for title, (name, _) in models.items()},
+    }  # fmt: skip

@@ -1,0 +1,168 @@
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from pipeline.io import read_json, write_json, write_text
+from pipeline.report import build, page
+from pipeline.report.results import read
+from tests.report import made
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    return made.inputs(tmp_path)
+
+
+class References(HTMLParser):
+    """Collects what a browser would fetch, and the scripts."""
+
+    def __init__(self):
+        super().__init__()
+        self.addresses, self.handlers, self.scripts, self.inside = [], [], [], None
+
+    def handle_starttag(self, tag, attributes):
+        self.addresses += [value for name, value in attributes if name in ("src", "href", "srcset", "action", "data")]
+        self.handlers += [name for name, _ in attributes if name.startswith("on")]
+        if tag == "script":
+            self.inside = dict(attributes).get("type", "text/javascript")
+            self.scripts.append((self.inside, ""))
+
+    def handle_data(self, text):
+        if self.inside:
+            self.scripts[-1] = (self.inside, self.scripts[-1][1] + text)
+
+    def handle_endtag(self, tag):
+        if tag == "script":
+            self.inside = None
+
+
+def parsed(html):
+    found = References()
+    found.feed(html)
+    return found
+
+
+def html_of(params, inputs):
+    """The page without the cost of drawing: empty figures stand in for the real ones."""
+    for name in ("augmentation_curve", "froc", "losses"):
+        write_text(inputs["reports"] / "figures" / f"{name}.svg", '<svg xmlns="http://www.w3.org/2000/svg"/>')
+    results = read(inputs["reports"], params.curve, params.study.points)
+    return page.render(**build.content(params, results, **{key: value for key, value in inputs.items() if key != "models"}))
+
+
+def test_equal_inputs_give_equal_bytes(inputs):
+    def files():
+        build.write(made.params(), **inputs)
+        return {path.relative_to(inputs["reports"]): path.read_bytes() for path in sorted(inputs["reports"].rglob("*")) if path.is_file()}
+
+    first = files()
+    assert files() == first
+    names = {path.name for path in first}
+    assert {"index.html", "summary.json", "quality.json", "augmentation_curve.png", "froc.svg", "losses.csv"} <= names
+
+
+def test_the_page_holds_everything_and_fetches_nothing(inputs):
+    found = parsed(html_of(made.params(), inputs))
+    assert [address[:30] for address in found.addresses if not address.startswith(("data:", "#"))] == []
+    assert sum(address.startswith("data:image/") for address in found.addresses) == 4  # three figures and a contact sheet
+
+
+def test_policy_allows_the_own_script_alone(inputs):
+    html = html_of(made.params(), inputs)
+    (script,) = [text for kind, text in parsed(html).scripts if kind == "text/javascript"]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1].replace("&#39;", "'")
+    assert "default-src 'none'" in policy and f"script-src 'sha256-{digest}'" in policy
+
+
+def test_metadata_cannot_inject_markup(inputs):
+    values = read_json(inputs["reports"] / "metrics.json")
+    values["notes"] = [HOSTILE]
+    values["points"]["real"]["notes"] = [HOSTILE]
+    values["recovered"][0]["reason"] = HOSTILE
+    write_json(inputs["reports"] / "metrics.json", values)
+    write_json(inputs["weights"], {HOSTILE: {"sha256": HOSTILE, "source": HOSTILE}})
+    measured = made.quality()
+    measured["definitions"]["masks"] = HOSTILE
+    write_json(inputs["quality"] / "quality.json", measured)
+    found = parsed(html_of(made.params(data={"root": HOSTILE}), inputs))
+    assert len(found.scripts) == 2 and not found.handlers and "x" not in found.addresses
+
+
+def test_names_in_the_data_block_cannot_end_the_script():
+    content = dict.fromkeys(["title", "subtitle", "operating_points", "params"], "")
+    table = build.Table("", [], [])
+    content |= dict.fromkeys(("points", "contrasts", "recovered", "table_1", "test_set", "weights", "versions", "inputs"), table)
+    content |= {
+        "notices": [],
+        "cards": [],
+        "quality": [],
+        "sheets": [],
+        "definitions": [],
+        "notes": [],
+        "images": dict.fromkeys(["augmentation_curve", "froc", "losses"], ""),
+    }
+    found = parsed(page.render(**content, data={"lines": [{"label": "</script><script>alert(1)</script>"}]}))
+    assert [kind for kind, _ in found.scripts] == ["application/json", "text/javascript"]
+
+
+def test_a_phantom_run_says_that_it_proves_nothing(inputs, tmp_path):
+    table = made.params(data={"source": "table", "root": "x"}, study={"points": ["real", "gan_120"], "baselines": []})
+    assert "proves nothing" in html_of(made.params(), inputs)
+    assert "proves nothing" not in html_of(table, made.inputs(tmp_path / "table", names=["real", "gan_120"]))
+
+
+@pytest.mark.parametrize(("source", "real_pixels", "shown"), [("phantom", False, True), ("table", False, False), ("table", True, True)])
+def test_real_pixels_are_shown_on_request_alone(tmp_path, source, real_pixels, shown):
+    study = {"points": ["real", "gan_120"], "baselines": []}
+    inputs = made.inputs(tmp_path, names=study["points"])
+    html = html_of(made.params(data={"source": source, "root": "x"}, study=study, report={"real_pixels": real_pixels}), inputs)
+    assert (page.data_uri(inputs["quality"] / "patches.png") in html) == shown
+    assert ("Contact sheets are left out" in html) != shown
+
+
+def test_undefined_numbers_are_words_not_nan(inputs):
+    values = read_json(inputs["reports"] / "metrics.json")
+    for point in values["points"].values():
+        for block in [point["mean"], *point["seeds"].values()]:
+            block["recall"] = {"value": None, "ci95": None}
+    values["points"]["gan_120"]["mean"]["sens_at_1fp"] = {"value": None, "ci95": None}
+    write_json(inputs["reports"] / "metrics.json", values)
+    build.write(made.params(), **inputs)
+    html = (inputs["reports"] / "index.html").read_text()
+    data = next(text for kind, text in parsed(html).scripts if kind == "application/json")
+    assert "NaN" not in data and html.count(">undefined<") >= 6
+    drawn = pd.read_csv(inputs["reports"] / "figures/augmentation_curve.csv")
+    assert drawn.loc[drawn["point"] == "gan_120", "value"].isna().all() and drawn["value"].notna().sum() > 0
+
+
+def test_figures_hold_neither_date_nor_version(inputs):
+    build.write(made.params(), **inputs)
+    for path in (inputs["reports"] / "figures").glob("*.[ps][nv]g"):
+        content = path.read_bytes()
+        assert b"Matplotlib" not in content and b"<dc:date>" not in content and b"Creator" not in content, path
+
+
+def test_figure_data_can_be_checked_by_hand(inputs):
+    build.write(made.params(), **inputs)
+    drawn = pd.read_csv(inputs["reports"] / "figures/augmentation_curve.csv")
+    gan = drawn[drawn["line"] == "GAN"]
+    assert gan["n_train"].tolist() == [100, 160, 220] and gan["value"].tolist() == [0.40, 0.52, 0.56]
+    losses = pd.read_csv(inputs["reports"] / "figures/losses.csv")
+    assert losses.groupby(["model", "loss"]).size().to_dict() == {
+        ("Infilling GAN", "adversarial"): 60, ("Infilling GAN", "discriminator"): 60, ("Infilling GAN", "feature_matching"): 60,
+        ("Mask GAN", "discriminator"): 60, ("Mask GAN", "generator"): 60,
+    }  # fmt: skip
+
+
+def test_one_point_and_one_seed_are_enough(tmp_path):
+    inputs = made.inputs(tmp_path, seeds=1, names=["real"])
+    build.write(made.params(study={"points": ["real"]}), **inputs)
+    assert "no point with GAN images" in (inputs["reports"] / "index.html").read_text()
+    assert read_json(inputs["reports"] / "summary.json")["sens_at_1fp_real"] == 0.4
