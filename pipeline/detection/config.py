@@ -1,5 +1,6 @@
 """The detector as a plain MMEngine configuration, which is saved beside the weights and needs nothing else."""
 
+import copy
 from pprint import pformat
 from typing import Any
 
@@ -64,7 +65,7 @@ def _rpn_head(detector: Detector, in_channels: int) -> dict[str, Any]:
             "scales": detector.anchors,
             "ratios": detector.ratios,
             "strides": [detector.stride],
-            "center_offset": 0.5,
+            "centers": [(detector.stride / 2, detector.stride / 2)],
         },
         "bbox_coder": _coder([1.0, 1.0, 1.0, 1.0]),
         "loss_cls": {"type": "CrossEntropyLoss", "use_sigmoid": True},
@@ -88,7 +89,7 @@ def _roi_head(detector: Detector) -> dict[str, Any]:
 
 def _assigner(positive: float, negative: float, low_quality: bool) -> dict[str, Any]:
     return {
-        "type": "MaxIoUAssigner",
+        "type": "IgnoringAssigner",
         "pos_iou_thr": positive,
         "neg_iou_thr": negative,
         "min_pos_iou": negative,
@@ -151,8 +152,7 @@ def text(configuration: dict[str, Any]) -> str:
 
 
 def build(configuration: dict[str, Any]) -> Any:
-    """The detector of the `model` part of a configuration, with its first weights (drawn from torch's random state)."""
-    import copy
+    """The detector of the `model` part of a configuration."""
 
     from mmdet.registry import MODELS
     from mmengine.config import ConfigDict
@@ -161,6 +161,4 @@ def build(configuration: dict[str, Any]) -> Any:
     import pipeline.detection.light_head  # noqa: F401 (registers the modules)
 
     init_default_scope("mmdet")
-    made = MODELS.build(ConfigDict(copy.deepcopy(configuration)))
-    made.init_weights()
-    return made
+    return MODELS.build(ConfigDict(copy.deepcopy(configuration)))  # MMDetection changes what it is given

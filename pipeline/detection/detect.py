@@ -1,5 +1,6 @@
 """Running a trained detector over annotated images; the result is a COCO results file."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from mmengine.config import Config
 from pipeline import coco
 from pipeline.detection import config
 from pipeline.detection.data import as_input, load, resized
-from pipeline.io import write_json
+from pipeline.io import write_text
 from pipeline.params import Detect, Runtime
 from pipeline.progress import track
 from pipeline.training.checkpoints import load_state
@@ -64,4 +65,5 @@ def write(folder: Path, parts: dict[Path, Path], settings: Detect, runtime: Runt
     """Detect with the detector of `folder`; parts: results file to write -> annotations to read."""
     model = load_detector(folder)
     for target, annotations in parts.items():
-        write_json(target, detect(model, annotations, settings, runtime))
+        lines = [json.dumps(result, sort_keys=True) for result in detect(model, annotations, settings, runtime)]
+        write_text(target, "[\n" + ",\n".join(lines) + "\n]\n")

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
-from mmdet.registry import MODELS
+from mmdet.models.task_modules.assigners import MaxIoUAssigner
+from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torchvision.ops import ps_roi_align
@@ -51,6 +52,18 @@ class C4RPNHead(RPNHead):
         return [one.float() for one in scores], [one.float() for one in deltas]
 
 
+@TASK_UTILS.register_module()
+class IgnoringAssigner(MaxIoUAssigner):
+    """MaxIoUAssigner that spares regions to ignore in images without any mass too, where the original does not."""
+
+    def assign(self, pred_instances: Any, gt_instances: Any, gt_instances_ignore: Any = None, **more: Any) -> Any:
+        result = super().assign(pred_instances, gt_instances, gt_instances_ignore, **more)
+        if not len(gt_instances) and gt_instances_ignore is not None and len(gt_instances_ignore) and len(result.gt_inds):
+            inside = self.iou_calculator(pred_instances.priors, gt_instances_ignore.bboxes, mode="iof")
+            result.gt_inds[inside.max(1).values > self.ignore_iof_thr] = -1
+        return result
+
+
 @MODELS.register_module()
 class PSRoIAlign(BaseModule):
     """Position-sensitive RoI alignment of the thin maps: bin (i, j) averages its own THIN channels.
@@ -84,3 +97,9 @@ class LightBBoxHead(BBoxHead):
         hidden = self.hidden(pooled.flatten(1)).relu()
         with torch.autocast(hidden.device.type, enabled=False):  # bf16 would round scores to a few hundred values
             return super().forward(hidden.float())
+
+    def loss(self, cls_score: Tensor, bbox_pred: Tensor, *more: Any, **how: Any) -> dict[str, Tensor]:
+        """MMDetection's losses; those of a batch without any RoI are 0, where the original leaves them out."""
+        nothing = bbox_pred.sum() * 0
+        losses = {"loss_cls": nothing, "acc": nothing.detach(), "loss_bbox": nothing}
+        return losses | super().loss(cls_score, bbox_pred, *more, **how)

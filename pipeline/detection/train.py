@@ -60,6 +60,7 @@ def train(annotations: Path, target: Path, detector: Detector, runtime: Runtime,
 
     def build() -> Any:
         made = config.build(configuration["model"])
+        made.init_weights()
         if pretrained:
             _insert(made, pretrained, detector.init)
         return made

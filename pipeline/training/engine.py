@@ -112,6 +112,7 @@ def fit(
             launcher="pytorch" if world > 1 else "none",
         )
         runner.train()
+        runner.train_loop.dataloader_iterator = None  # ends the loading processes; left to the garbage collector they wait for seconds
         final = runner.checkpoint(iterations)["state_dict"]
     model = model.cpu()
     model.load_state_dict(final)
