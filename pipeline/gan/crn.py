@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.gan.layers import centred, doubled, refine, shrunk, without_noise
+from pipeline.gan.layers import centred, doubled, interpolated, refine, shrunk
 
 
 class CascadedRefinement(nn.Module):
@@ -32,4 +32,4 @@ class CascadedRefinement(nn.Module):
         x = self.cascade[0](shrunk(condition, 2))
         for size, module in zip(self.sizes[1:], list(self.cascade)[1:], strict=True):
             x = module(torch.cat([doubled(x), shrunk(condition, size)], 1))
-        return (without_noise(condition)[:, :1] + self.out(x) + 1) / 2
+        return (interpolated(condition)[:, :1] + self.out(x) + 1) / 2

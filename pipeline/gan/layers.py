@@ -1,10 +1,13 @@
 """What the generators share: how a condition enters a network at several resolutions, and how noise is kept in its place.
 
-The paper fills the hole with noise at full resolution (4.1, step 4). A network that hands this noise on pixel by pixel, by
-a skip connection or by the condition of a fine cascade module, prints it into the mass: the noise leaks. Here noise
-enters at resolutions of at most `NOISE_PX` alone, where it varies the mass as a whole; finer ones see the tissue around
-the hole, the mask and the margin. This and the upsampling by interpolation (Odena et al. 2016: transposed convolutions
-draw grids) are deviations from the paper, which names neither.
+Three deviations from the paper, which describes its networks in a sentence each:
+
+- Noise. The paper fills the hole with noise at full resolution (4.1, step 4). A network that hands it on pixel by pixel, by
+  a skip connection or by the condition of a fine cascade module, prints it into the mass. Here noise enters at
+  resolutions of at most `NOISE_PX` alone, where it varies the mass as a whole.
+- Context. At full resolution the generators see the tissue with the hole closed smoothly, and what they paint is added to
+  it. So the tissue around the mass comes out as it went in, and no outline is seen where tissue and mass meet.
+- Grids. Features are upsampled by interpolation, because transposed convolutions draw grids (Odena et al. 2016).
 """
 
 import torch
@@ -24,6 +27,24 @@ def without_noise(condition: Tensor) -> Tensor:
     """The centred condition (N, C, P, P) with 0 in place of the noise in the hole. Channel 0 is tissue, channel 1 the mask."""
     tissue, hole = condition[:, :1], (condition[:, 1:2] + 1) / 2
     return torch.cat([tissue * (1 - hole), condition[:, 1:]], 1)
+
+
+def interpolated(condition: Tensor) -> Tensor:
+    """The centred condition (N, C, P, P) with the hole closed smoothly from the tissue around it.
+
+    Pull-push (Gortler et al. 1996): means of the known pixels of ever larger cells, upsampled into what is unknown.
+    """
+    known = (1 - condition[:, 1:2]) / 2
+    return torch.cat([_close(condition[:, :1] * known, known), condition[:, 1:]], 1)
+
+
+def _close(image: Tensor, known: Tensor) -> Tensor:
+    """image: 0 where known is 0; known: 0 or 1. Both (N, 1, S, S)."""
+    if image.shape[-1] == 1:
+        return image
+    share = F.avg_pool2d(known, 2)
+    coarse = _close(F.avg_pool2d(image, 2) / share.clamp(min=0.25), (share > 0).to(image.dtype))
+    return image + (1 - known) * doubled(coarse)
 
 
 def shrunk(condition: Tensor, size: int) -> Tensor:

@@ -5,14 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.gan.layers import NOISE_PX, SLOPE, centred, doubled, norm, refine, unaffected, without_noise
+from pipeline.gan.layers import NOISE_PX, SLOPE, centred, doubled, interpolated, norm, refine, unaffected
 
 
 class UNet(nn.Module):
     """Paints a mass: condition (N, C, P, P) in [0, 1] to image (N, 1, P, P), about [0, 1], not clipped; P a power of two.
 
-    Skip connections of levels finer than `NOISE_PX` are blanked at and next to the hole (see `layers`); at full resolution
-    the condition without its noise takes their place. Features are upsampled after their convolution, which costs a quarter.
+    Skip connections of levels finer than `NOISE_PX` are blanked at and next to the hole; at full resolution the condition
+    with its hole closed enters (see `layers`). Features are upsampled after their convolution, which costs a quarter.
     """
 
     def __init__(self, channels: int, patch_px: int, width: int) -> None:
@@ -45,5 +45,5 @@ class UNet(nn.Module):
             x = doubled(up(x))
             if skips:
                 x = torch.cat([x, skips.pop()], 1)
-        known = without_noise(condition)
-        return (known[:, :1] + self.out(self.last(torch.cat([x, known], 1))) + 1) / 2
+        base = interpolated(condition)
+        return (base[:, :1] + self.out(self.last(torch.cat([x, base], 1))) + 1) / 2
