@@ -121,9 +121,9 @@ class MaskSampler:
 def accepted(drawn: NDArray[np.bool_], min_area: float, max_area: float) -> NDArray[np.bool_] | None:
     """The mask without white noise and holes, None where it is implausible.
 
-    drawn: (P, P) bool. White noise is removed by a 3x3 median and as components other than the largest; holes are filled. Implausible is a mask that was
-    broken (more than `FRAGMENTS` of it outside of the largest component), that touches the border of the patch (the real
-    ones are padded), or whose area is not within [min_area, max_area], shares of the patch.
+    drawn: (P, P) bool. White noise is removed by a 3x3 median and as components other than the largest; holes are filled.
+    Implausible is a mask that was broken (more than `FRAGMENTS` of it outside of the largest component), that touches the
+    border of the patch (the real ones are padded), or whose area is not within [min_area, max_area], shares of the patch.
     """
     labels, count = ndimage.label(ndimage.median_filter(drawn, 3))
     if not count:

@@ -111,3 +111,19 @@ def test_shrunk_condition_averages_tissue_and_samples_noise():
     image[:, 1] = 1  # all hole: noise alone
     assert torch.equal(layers.shrunk(image, 16)[0, 0], image[0, 0, 1::2, 1::2])
     assert layers.shrunk(image, 32)[0, 0].abs().max() == 0  # too fine for noise
+
+
+def test_the_hole_is_closed_from_the_tissue_around_it():
+    image = torch.zeros(1, 2, 32, 32)
+    image[:, 0] = torch.linspace(-1, 1, 32)
+    image[:, 1] = -1
+    image[:, 1, 8:24, 8:24] = 1
+    image[:, 0, 8:24, 8:24] = torch.rand(16, 16)  # noise
+    closed = layers.interpolated(image)[0, 0]
+    known = image[0, 1] < 0
+    assert torch.equal(closed[known], image[0, 0][known])
+    assert (closed[8:24, 8:24] - torch.linspace(-1, 1, 32)[8:24]).abs().max() < 0.35  # a slope goes on, roughly
+    image[:, 0, 8:24, 8:24] = torch.rand(16, 16)
+    assert torch.equal(layers.interpolated(image)[0, 0], closed)
+    image[:, 1] = 1
+    assert layers.interpolated(image)[:, 0].abs().max() == 0  # nothing is known: grey
