@@ -89,8 +89,8 @@ def _differences(data: bytes, header: Header) -> Integers:
     try:
         decoder = get_decoder(JPEGLosslessSV1)
         summed, _ = decoder.as_array(encapsulate([bytes(patched)]), raw=True, pixel_keyword="PixelData", **frame, **greys)
-    except (RuntimeError, ValueError, AttributeError, NotImplementedError) as error:
-        raise PipelineError(f"cannot be decoded ({error})") from None
+    except (RuntimeError, ValueError, AttributeError, NotImplementedError):
+        raise PipelineError("cannot be decoded (truncated or damaged)") from None
     left = np.zeros(summed.shape, np.int32)
     left[:, 1:] = summed[:, :-1]
     left[1:, 0] = summed[:-1, 0]
