@@ -178,7 +178,7 @@ class Detect(Block):
 
 
 class Evaluate(Block):
-    hit: str = Field(pattern=r"^(iou:0?\.\d+|iou:1(\.0)?|centre|distance:\d+(\.\d+)?)$")
+    hit: str = Field(pattern=r"^(iou:(0?\.\d*[1-9]\d*|1(\.0+)?)|centre|distance:(\d*[1-9]\d*(\.\d+)?|\d+\.\d*[1-9]\d*))$")
     duplicates: Literal["fp", "ignore"]
     images: Literal["all", "lesion", "normal"]
     bootstrap: int = Field(ge=0)

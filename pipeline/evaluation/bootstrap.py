@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import rng
 from pipeline.evaluation.truth import Floats, Ints
@@ -17,7 +18,7 @@ def or_nan(n: Any) -> Any:
     return np.where(np.asarray(n) > 0, n, np.nan)
 
 
-def blocks(weights: Ints, width: int) -> Iterator[Ints]:
+def blocks(weights: NDArray[Any], width: int) -> Iterator[NDArray[Any]]:
     """The rows of weights in blocks, so that an array of (rows, width) stays small."""
     rows = max(1, ELEMENTS_AT_ONCE // max(width, 1))
     for start in range(0, len(weights), rows):
@@ -36,9 +37,9 @@ def resample(n_clusters: int, n: int, seed: int, *keys: int | str) -> Ints:
 
 
 def t_quantile(df: float, p: float) -> float:
-    from scipy.special import ndtri, stdtrit
+    from scipy.special import stdtrit
 
-    return float(stdtrit(df, p) if np.isfinite(df) else ndtri(p))
+    return float(stdtrit(df, p))
 
 
 def interval(value: float, draws: Floats, n_clusters: int, proportion: bool = True) -> tuple[float, float]:

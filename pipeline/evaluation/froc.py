@@ -27,6 +27,7 @@ from pipeline.evaluation.truth import Detections, Floats, Ints, Truth, read
 OPERATING_POINTS = (0.25, 0.5, 1.0, 2.0, 4.0)
 AREAS = (0.25, 1.0)
 HEADLINE = "sens_at_1fp"
+END = "fp_per_image_end"  # where the curve ends: a property of what was stored, not a measure of a detector
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,12 @@ def _read_off(counts: Counts, recall_score: float) -> dict[str, Floats]:
     areas = {f"auc_0_{x:g}": area(x) for x in AREAS}
     recall = sensitivity[:, (counts.score >= recall_score).sum()]
     mean = np.mean(list(points.values()), axis=0)
-    return {**points, "mean_sens_0.25_4": mean, "auc_support": area(end[:, None]), **areas, "recall": recall, "fp_per_image_end": end}
+    return {**points, "mean_sens_0.25_4": mean, "auc_support": area(end[:, None]), **areas, "recall": recall, END: end}
 
 
 def measure(truth: Truth, found: Detections, rules: Rules, weights: Ints) -> dict[str, Floats]:
     """`scalars` and wAFROC of one set of detections, each (B,)."""
-    return _measure(truth, found, *judge(truth, found, rules), rules, weights)
+    return measure_judged(truth, found, *judge(truth, found, rules), rules, weights)
 
 
 def judge(truth: Truth, found: Detections, rules: Rules) -> tuple[Matches, Events]:
@@ -93,7 +94,7 @@ def judge(truth: Truth, found: Detections, rules: Rules) -> tuple[Matches, Event
     return matches, events(truth, found, matches, rules.unit, rules.images)
 
 
-def _measure(truth: Truth, found: Detections, matches: Matches, data: Events, rules: Rules, weights: Ints) -> dict[str, Floats]:
+def measure_judged(truth: Truth, found: Detections, matches: Matches, data: Events, rules: Rules, weights: Ints) -> dict[str, Floats]:
     name, figure = wafroc.figure(truth, found, matches, weights)
     return {**scalars(data, weights, rules.recall_score), name: figure}
 
@@ -102,7 +103,7 @@ def evaluate(truth: Truth, found: Detections, rules: Rules, n_resamples: int = 0
     """Everything that `--json` prints. n_resamples: bootstrap resamples, 0: no intervals. What is undefined is NaN, said in `notes`."""
     matches, data = judge(truth, found, rules)
     fp_per_image, sensitivity, threshold = curve(data)
-    draws = _measure(truth, found, matches, data, rules, bootstrap.resample(truth.n_clusters, n_resamples, seed))
+    draws = measure_judged(truth, found, matches, data, rules, bootstrap.resample(truth.n_clusters, n_resamples, seed))
     numbers = {name: float(values[0]) for name, values in draws.items()}
     result: dict[str, Any] = {
         "n_images": len(truth.images), "n_lesions": len(truth.lesions), "n_patients": truth.n_patients,
@@ -111,7 +112,7 @@ def evaluate(truth: Truth, found: Detections, rules: Rules, n_resamples: int = 0
         "rules": {"hit": str(rules.hit), "duplicates": rules.duplicates, "images": rules.images, "unit": rules.unit},
         "curve": {"fp_per_image": fp_per_image.tolist(), "sensitivity": sensitivity.tolist(), "threshold": threshold.tolist()},
         **_nested(numbers, rules.recall_score),
-        "past_end": [f"{x:g}" for x in OPERATING_POINTS if x > numbers["fp_per_image_end"]],
+        "past_end": [f"{x:g}" for x in OPERATING_POINTS if x > numbers[END]],
         "notes": notes(truth, rules),
     }  # fmt: skip
     if n_resamples:
@@ -128,12 +129,12 @@ def intervals(draws: dict[str, Floats], data: Events) -> dict[str, list[float]]:
 
 def is_area(name: str) -> bool:
     """Whether a number is none of the shares between 0 and 1."""
-    return name.startswith(("auc", "fp_per_image"))
+    return name.startswith("auc") or name == END
 
 
 def _nested(flat: dict[str, Any], recall_score: float | None = None) -> dict[str, Any]:
     """The flat names of `scalars` in the groups of the JSON output; the same for values and for their intervals."""
-    end, area = flat["fp_per_image_end"], flat["auc_0_1"]
+    end, area = flat[END], flat["auc_0_1"]
     figure = {name: value for name, value in flat.items() if name.startswith("wafroc")}
     return {
         "sensitivity_at": {f"{x:g}": flat[f"sens_at_{x:g}fp"] for x in OPERATING_POINTS},
@@ -196,7 +197,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines + [f"note: {note}" for note in result["notes"]])
 
 
-def add_rules(made: argparse.ArgumentParser) -> None:
+def add_rules(made: argparse.ArgumentParser, resamples: int = 0) -> None:
     """The options that say how detections are judged."""
     made.add_argument(
         "--hit",
@@ -213,7 +214,7 @@ def add_rules(made: argparse.ArgumentParser) -> None:
         help="what is to be found: each lesion of each image, or any lesion of a breast or patient in any view",
     )
     made.add_argument("--recall-score", type=float, default=0.5, metavar="S", help="score threshold of recall (default 0.5)")
-    made.add_argument("--bootstrap", type=int, default=0, metavar="N", help="resamples of patients for 95 %% intervals; 0: none")
+    made.add_argument("--bootstrap", type=int, default=resamples, metavar="N", help="resamples of patients for 95 %% intervals; 0: none")
     made.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the bootstrap")
 
 
