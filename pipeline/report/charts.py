@@ -40,14 +40,15 @@ def _point(point: Point, metrics: list[str]) -> dict[str, Any]:
 
 
 def _curves(line: Line, results: Results) -> list[dict[str, Any]]:
-    """FROC of the points that the line adds: the largest solid, smaller ones with other dashes, rounded to five digits."""
+    """FROC of the points that the line adds: the largest solid and shown at first, smaller ones dashed, rounded to five digits."""
     made = []
     added, style = line.points[1:] if line.based else line.points, look(line.arm)
     for place, point in enumerate(reversed(added)):
         curve = mean_froc(results.froc, point.name).round(5)
-        band = [[at, point.of(name).low, point.of(name).high] for at, name in operating_points(results.metrics)]
+        bounds = [[at, point.of(name).low, point.of(name).high] for at, name in operating_points(results.metrics)]
         made.append({
             "label": point_label(point), "colour": style.colour, "marker": style.marker, "dash": DASHES[min(place, len(DASHES) - 1)],
-            "x": curve["fp_per_image"].tolist(), "y": curve["sensitivity"].tolist(), "band": [one for one in band if None not in one],
+            "off": place > 0, "x": curve["fp_per_image"].tolist(), "y": curve["sensitivity"].tolist(),
+            "band": [one for one in bounds if None not in one],
         })  # fmt: skip
     return made[::-1]

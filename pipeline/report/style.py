@@ -1,7 +1,7 @@
 """One look for every figure: colours, markers and names of the arms, matplotlib settings, files with the same bytes each time.
 
-Colours are those of Okabe and Ito, told apart with any kind of colour vision; every arm has a marker of its own
-too, so that no figure depends on colour.
+Colours are those of Okabe and Ito, told apart with any kind of colour vision, and a grey; every arm has a marker of
+its own too, so that no figure depends on colour.
 """
 
 from collections.abc import Iterator
@@ -27,9 +27,11 @@ ARMS = {
     "gan": Look("GAN", "#0072B2", "D"),
     "fresh": Look("fresh real", "#009E73", "^"),
     "copy_paste": Look("copy-paste", "#CC79A7", "v"),
+    "poisson": Look("Poisson-blended", "#D55E00", "X"),
+    "blob": Look("blobs", "#8A8A8A", "<"),
     "hosts": Look("hosts, unlabelled", "#56B4E9", "P"),
 }
-OTHER = ("#D55E00", "X")
+OTHER = ("#6A3D9A", ">")
 SETTINGS: dict[str, Any] = {
     "figure.dpi": 160,
     "figure.constrained_layout.use": True,

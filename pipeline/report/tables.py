@@ -94,11 +94,12 @@ def cards(results: Results) -> list[tuple[str, list[Card]]]:
 def points_table(results: Results, params: Params) -> Table:
     """One row a point: sizes and the key metrics with intervals."""
     shown = [name for name in SHOWN if name in results.metrics]
-    columns = [Cell("Point"), Cell("Training images", "number"), Cell("Trainings", "number")]
+    columns = [Cell("Point"), Cell("Training images"), Cell("Sum", "number"), Cell("Trainings", "number")]
     columns += [Cell(definitions.metric(name, params.evaluate).label, "number") for name in shown]
     rows = [
         [
-            Cell(f"{point.name}: {point_label(point)}"),
+            Cell(point.name),
+            Cell(point_label(point)),
             Cell(str(point.n_train), "number"),
             Cell(str(len(point.seeds.get(HEADLINE, []))), "number"),
         ]

@@ -66,7 +66,7 @@ def test_froc_reads_every_curve_at_a_rate(browser, report):
     x, y = centre(browser, "#froc svg[role=img]")
     browser.move(x, y)
     shown = browser.run("document.querySelector('#froc .tip').innerText").splitlines()
-    assert shown[0].startswith("at ") and len(shown) == 6
+    assert shown[0].startswith("at ") and len(shown) == 5  # the smaller GAN point is off at first
     values = [float(line.split()[0]) for line in shown[1:]]
     assert values == sorted(values, reverse=True) and "fresh real" in shown[1]
     box = browser.run("(() => { const r = document.querySelector('#froc .tip').getBoundingClientRect(); return [r.left, r.right]; })()")

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from pipeline.params import read_yaml
+from pipeline.params import Pools, read_yaml
+from pipeline.report.style import ARMS
 from tests.code_deps import ROOT
 from tests.report import made
 
@@ -58,3 +59,10 @@ def test_augmentation_curve_draws_means_with_intervals_and_single_trainings(show
 def test_losses_have_a_line_each(shown):
     values = content(shown, "Losses of the infilling GAN")["data"]["values"]
     assert {one["field"] for one in values} == {"feature_matching", "adversarial", "discriminator"} and len(values) == 3 * 60
+
+
+def test_arms_have_the_colours_of_the_report():
+    scale = json.loads((ROOT / "plots/augmentation_curve.json").read_text())["spec"]["encoding"]["color"]["scale"]
+    assert dict(zip(scale["domain"], scale["range"], strict=True)) == {arm: style.colour for arm, style in ARMS.items()}
+    assert len({(style.colour, style.marker) for style in ARMS.values()}) == len(ARMS) == len({style.marker for style in ARMS.values()})
+    assert set(Pools.model_fields) | {"real"} == set(ARMS)

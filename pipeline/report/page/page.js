@@ -28,6 +28,8 @@
       D: `M0,${-1.25 * r}L${1.25 * r},0L0,${1.25 * r}L${-1.25 * r},0Z`,
       "^": `M0,${-1.2 * r}L${1.15 * r},${0.9 * r}H${-1.15 * r}Z`,
       v: `M0,${1.2 * r}L${1.15 * r},${-0.9 * r}H${-1.15 * r}Z`,
+      "<": `M${-1.2 * r},0L${0.9 * r},${-1.15 * r}V${1.15 * r}Z`,
+      ">": `M${1.2 * r},0L${-0.9 * r},${-1.15 * r}V${1.15 * r}Z`,
       P: `M${-r / 2.4},${-1.2 * r}h${r / 1.2}v${0.78 * r}h${0.78 * r}v${r / 1.2}h${-0.78 * r}v${0.78 * r}h${-r / 1.2}v${-0.78 * r}h${-0.78 * r}v${-r / 1.2}h${0.78 * r}Z`,
       X: `M${-r},${-0.6 * r}L${-0.6 * r},${-r}L0,${-0.4 * r}L${0.6 * r},${-r}L${r},${-0.6 * r}L${0.4 * r},0L${r},${0.6 * r}L${0.6 * r},${r}L0,${0.4 * r}L${-0.6 * r},${r}L${-r},${0.6 * r}L${-0.4 * r},0Z`,
     };
@@ -58,7 +60,7 @@
       this.box = document.getElementById(id);
       this.box.replaceChildren();
       this.series = series;
-      this.hidden = new Set();
+      this.hidden = new Set(series.flatMap((one, i) => (one.off ? [i] : [])));
       this.options = element(this.box, "div", { class: "controls options" });
       const legend = element(this.box, "div", { class: "controls legend" });
       series.forEach((one, i) => this.switch(legend, one, i));
@@ -72,7 +74,7 @@
     }
 
     switch(legend, one, i) {
-      const button = element(legend, "button", { type: "button", "aria-pressed": "true" });
+      const button = element(legend, "button", { type: "button", "aria-pressed": String(!one.off) });
       const icon = node(button, "svg", { width: 26, height: 14, viewBox: "-13 -7 26 14", style: "width:26px", "aria-hidden": "true" });
       node(icon, "path", { d: "M-13,0H13", stroke: one.colour, "stroke-width": 2, "stroke-dasharray": one.dash });
       node(icon, "path", { d: marker(one.marker, 4), fill: one.colour });
