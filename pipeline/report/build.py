@@ -59,6 +59,7 @@ def content(params: Params, results: Results, reports: Path, quality: Path, inpu
         "points": tables.points_table(results, params),
         "operating_points": ", ".join(f"{at:g}" for at, _ in operating_points(results.metrics)),
         "contrasts": tables.contrasts_table(results, params),
+        "strata": tables.strata_table(results),
         "recovered": tables.recovered_table(results),
         "table_1": tables.table_1(results, quality_tables.lpips_rows(measured), params),
         "quality": quality_tables.tables(measured),

@@ -58,9 +58,29 @@ def general(params: Params) -> list[tuple[str, str]]:
         ),
         (
             "95 % interval",
-            f"Bootstrap over test patients ({evaluate.bootstrap} resamples), the same patients for every training, joined with the spread "
-            "between trainings where a point was trained with several seeds; with one seed an interval says nothing of that spread. "
-            "Intervals and p-values hold for this one split and this one training of the GANs.",
+            f"Of a point: percentile interval of a bootstrap over test patients ({evaluate.bootstrap} resamples, the same for every "
+            "training), joined with a t interval over trainings where there are several seeds. Of a difference: t interval from the "
+            "variance over patients and between trainings. With one seed an interval says nothing of the chance of training. All "
+            "numbers hold for this one split and this one training of the GANs.",
+        ),
+        (
+            "p",
+            "Two-sided t test that the difference of the sensitivity at 1 false positive per image is 0. Primary are the contrasts of "
+            "the largest GAN point, fixed before any result; the p values of the others are adjusted for their number (Holm).",
+        ),
+        (
+            "Smallest detectable",
+            "The true difference that a study of this size would find significant (5 %, two-sided) with a power of 80 %.",
+        ),
+        (
+            "Best traditional",
+            "The point of traditional augmentation with the highest sensitivity at 1 false positive per image on these test images, so "
+            "that a contrast against it favours traditional augmentation.",
+        ),
+        (
+            "Share recovered",
+            "(GAN - real) / (fresh - real) of the sensitivity at 1 false positive per image, where fresh has as many newly simulated "
+            "images as GAN has generated ones; 1 would mean that generated images are worth as much as new patients.",
         ),
         ("Training images", f"Real training images with a lesion plus the synthetic images of the point. {_effort(params)}"),
     ]

@@ -16,6 +16,7 @@ from pipeline.errors import PipelineError
 from pipeline.io import read_json
 
 HEADLINE = "sens_at_1fp"
+KEY_METRICS = (HEADLINE, "recall", "mean_sens_0.25_4", "wafroc", "wafroc1")
 
 
 class Estimate(NamedTuple):
@@ -24,6 +25,16 @@ class Estimate(NamedTuple):
     value: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+class Stratum(NamedTuple):
+    """Sensitivity at 1 FP per image of a group of lesions, as (size, < 8.1 mm); clusters: patients."""
+
+    variable: str
+    level: str
+    n_lesions: int
+    n_clusters: int
+    found: Estimate
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class Point:
     mixture: dict[str, int]
     estimates: dict[str, Estimate]
     seeds: dict[str, list[float]]
+    strata: tuple[Stratum, ...]
     notes: tuple[str, ...]
 
     def of(self, metric: str) -> Estimate:
@@ -63,10 +75,10 @@ class Contrast:
 
 
 class Recovered(NamedTuple):
-    """(gan - real) / (fresh - real) of the headline metric; reason says why it is not defined."""
+    """(gan - real) / (fresh - real) of the headline metric; reason says why it or its interval is not defined."""
 
     point: str
-    fresh: str
+    fresh: str | None
     share: Estimate
     reason: str | None
 
@@ -97,8 +109,8 @@ class Results:
 
     @property
     def metrics(self) -> list[str]:
-        """Names of all metrics, in the order of the first point that has them."""
-        return list(dict.fromkeys(name for point in self.points for name in point.estimates))
+        """Names of all metrics, the key ones first."""
+        return sorted({name for point in self.points for name in point.estimates}, key=_rank)
 
     def point(self, name: str) -> Point:
         return next(point for point in self.points if point.name == name)
@@ -119,10 +131,14 @@ def read(folder: Path, curve: dict[str, dict[str, int]], order: Iterable[str]) -
         test=metrics["test"],
         points=[_point(name, metrics["points"][name], curve.get(name, {})) for name in order],
         contrasts=[contrast for one in metrics["contrasts"] for contrast in _contrasts(one)],
-        recovered=[Recovered(one["point"], one["fresh"], _estimate(one), one.get("reason")) for one in metrics["recovered"]],
+        recovered=[Recovered(one["point"], one["fresh"], _estimate(one), one["reason"]) for one in metrics["recovered"]],
         notes=list(metrics["notes"]),
         froc=pd.read_csv(folder / "froc.csv"),
     )
+
+
+def _rank(metric: str) -> tuple[int, str]:
+    return (KEY_METRICS.index(metric) if metric in KEY_METRICS else len(KEY_METRICS), metric)
 
 
 def _estimate(block: dict[str, Any], key: str = "value") -> Estimate:
@@ -137,12 +153,14 @@ def _point(name: str, block: dict[str, Any], mixture: dict[str, int]) -> Point:
                 seeds.setdefault(metric, []).append(one["value"])
     return Point(
         name, block["arm"], block["n_train"], block["n_real"], block["n_synthetic"], dict(mixture),
-        {metric: _estimate(one) for metric, one in block["mean"].items()}, seeds, tuple(block["notes"]),
+        {metric: _estimate(one) for metric, one in block["mean"].items()}, seeds,
+        tuple(Stratum(one["variable"], one["level"], one["n_lesions"], one["n_clusters"], _estimate(one)) for one in block["strata"]),
+        tuple(block["notes"]),
     )  # fmt: skip
 
 
 def _contrasts(block: dict[str, Any]) -> Iterable[Contrast]:
-    for metric, one in block["metrics"].items():
+    for metric, one in sorted(block["metrics"].items(), key=lambda item: _rank(item[0])):
         yield Contrast(
             block["point"], block["against"], block["kind"], block["primary"], metric,
             _estimate(one, "difference"), one["minimal_detectable"], one["p"], one["p_holm"],

@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 
 from pipeline.params import Params
 from pipeline.report import definitions, paper
-from pipeline.report.results import HEADLINE, Contrast, Estimate, Point, Results
+from pipeline.report.results import HEADLINE, KEY_METRICS, Contrast, Estimate, Point, Results
 from pipeline.report.style import look
 
-SHOWN = (HEADLINE, "recall", "mean_sens_0.25_4", "wafroc", "wafroc1")
 UNDEFINED = "undefined"
 
 
@@ -67,7 +66,7 @@ def headline_contrasts(results: Results) -> dict[str, Contrast]:
 def headline_points(results: Results) -> list[Point]:
     """The points behind the primary contrasts and the share recovered, in the order of the study; all points where there is no contrast."""
     names = {name for one in headline_contrasts(results).values() for name in (one.point, one.against)}
-    names |= {one.fresh for one in results.recovered if one.point in names}
+    names |= {one.fresh for one in results.recovered if one.point in names and one.fresh}
     return [point for point in results.points if point.name in names or not names]
 
 
@@ -93,7 +92,7 @@ def cards(results: Results) -> list[tuple[str, list[Card]]]:
 
 def points_table(results: Results, params: Params) -> Table:
     """One row a point: sizes and the key metrics with intervals."""
-    shown = [name for name in SHOWN if name in results.metrics]
+    shown = [name for name in KEY_METRICS if name in results.metrics]
     columns = [Cell("Point"), Cell("Training images"), Cell("Sum", "number"), Cell("Trainings", "number")]
     columns += [Cell(definitions.metric(name, params.evaluate).label, "number") for name in shown]
     rows = [
@@ -109,22 +108,33 @@ def points_table(results: Results, params: Params) -> Table:
     return Table("Mean over trainings with 95 % interval", columns, rows)
 
 
+def strata_table(results: Results) -> Table:
+    """Sensitivity at 1 FP per image of groups of lesions: a row a group, a column a headline point."""
+    points = headline_points(results)
+    rows = [
+        [Cell(f"{group.variable}: {group.level}"), Cell(str(group.n_lesions), "number"), Cell(str(group.n_clusters), "number")]
+        + [Cell(whole(point.strata[place].found), "number") for point in points]
+        for place, group in enumerate(points[0].strata)
+    ]
+    columns = [Cell("Lesions"), *(Cell(name, "number") for name in ("Number", "Patients", *(point.name for point in points)))]
+    return Table("Sensitivity at 1 false positive per image of groups of lesions (95 % interval)", columns, rows)
+
+
 def contrasts_table(results: Results, params: Params) -> Table:
-    """One row a contrast and key metric."""
-    names = ("Contrast", "Metric", "Difference (95 % interval)", "Smallest detectable", "p", "p (Holm)")
+    """The headline difference of every contrast, the primary ones first, and further metrics of the primary ones."""
+    names = ("Contrast", "Metric", "Difference (95 % interval)", "Smallest detectable", "p", "p, adjusted")
     rows = []
-    for one in results.contrasts:
-        if one.metric in SHOWN:
+    for one in sorted(results.contrasts, key=lambda one: not one.primary):
+        if one.metric == HEADLINE or (one.primary and one.metric in KEY_METRICS):
             title = f"{one.point} \N{MINUS SIGN} {one.against}" + (" (primary)" if one.primary else "")
             values = (whole(one.difference, True), number(one.detectable), _p(one.p), _p(one.p_holm))
-            rows.append(
-                [Cell(title), Cell(definitions.metric(one.metric, params.evaluate).label), *(Cell(text, "number") for text in values)]
-            )
+            label = definitions.metric(one.metric, params.evaluate).label
+            rows.append([Cell(title), Cell(label), *(Cell(text, "number") for text in values)])
     return Table("Paired differences of points", [Cell(name, "number" if i > 1 else "") for i, name in enumerate(names)], rows)
 
 
 def recovered_table(results: Results) -> Table:
-    rows = [[Cell(one.point), Cell(one.fresh), Cell(whole(one.share), "number"), Cell(one.reason or "")] for one in results.recovered]
+    rows = [[Cell(one.point), Cell(one.fresh or ""), Cell(whole(one.share), "number"), Cell(one.reason or "")] for one in results.recovered]
     return Table(
         "Share of the gain of fresh real images that the generated images recover: "
         "(GAN \N{MINUS SIGN} real) / (fresh \N{MINUS SIGN} real) of the sensitivity at 1 FP per image",

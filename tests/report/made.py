@@ -38,7 +38,8 @@ def metrics(seeds: int = 2, names: Iterable[str] = SIZES) -> dict:
         points[name] = {
             "arm": (list(MIXTURES[name]) or ["real"])[-1], "n_train": 100 + n, "n_real": 100, "n_synthetic": n,
             "seeds": {str(s): every(value + 0.01 * (s - (seeds - 1) / 2)) for s in range(seeds)}, "mean": every(value, n_runs=seeds),
-            "strata": {}, "notes": [],
+            "strata": [{"variable": "size", "level": "< 8.1 mm", "n_lesions": 14, "n_clusters": 11, **block(value - 0.1)}],
+            "notes": [],
         }  # fmt: skip
 
     def contrast(against: str, kind: str) -> dict:

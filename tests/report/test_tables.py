@@ -114,3 +114,24 @@ def test_definitions_follow_the_rules_of_the_evaluation():
 def test_a_metric_without_a_definition_is_an_error():
     with pytest.raises(KeyError, match="has no definition"):
         definitions.metric("sharpness", made.params().evaluate)
+
+
+def test_groups_of_lesions_have_a_column_for_each_headline_point(results):
+    table = tables.strata_table(results)
+    assert [cell.text for cell in table.columns][3:] == ["real", "traditional_120", "gan_120", "fresh_120"]
+    assert [cell.text for cell in table.rows[0]][:4] == ["size: < 8.1 mm", "14", "11", "0.300 (0.200 to 0.400)"]
+
+
+def test_primary_contrasts_come_first_and_only_they_show_further_metrics(tmp_path):
+    def change(values):
+        recall = values["contrasts"][0]["metrics"]["sens_at_1fp"] | {"p": None, "p_holm": None}
+        other = {"point": "fresh_120", "against": "real", "kind": "real", "primary": False}
+        metrics = values["contrasts"][0]["metrics"]
+        metrics["recall"] = recall
+        values["contrasts"].insert(0, other | {"metrics": metrics})
+
+    rows = [[cell.text for cell in row] for row in tables.contrasts_table(changed(tmp_path, change), made.params()).rows]
+    assert [(row[0].split(" ")[0], row[1].split(" ")[0]) for row in rows] == [
+        ("gan_120", "Sensitivity"), ("gan_120", "Recall"), ("gan_120", "Sensitivity"), ("fresh_120", "Sensitivity"),
+    ]  # fmt: skip
+    assert rows[1][4:] == ["", ""]
