@@ -173,7 +173,7 @@ def test_images_of_a_patient_are_drawn_together() -> None:
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "pipeline.evaluation.froc", *arguments], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-W", "error", "-m", "pipeline.evaluation.froc", *arguments], capture_output=True, text=True)
 
 
 @pytest.fixture
