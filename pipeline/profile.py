@@ -52,6 +52,7 @@ def write(overlay: dict[str, Any], path: Path) -> None:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 200
+    yaml.representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null"))
     values = yaml.load(path)
     _assign(values, overlay)
     with atomic(path) as temporary:

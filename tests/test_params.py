@@ -67,7 +67,7 @@ def test_profile_is_written_with_comments_kept_and_the_rest_unchanged(tmp_path):
     overlay = profile.read("smoke", ROOT / "profiles")
     profile.write(overlay, path)
     assert read_yaml(path) == profile.merge(read_yaml(ROOT / "params.yaml"), overlay)
-    assert "# unet | crn: picks the block below" in path.read_text()
+    assert "# unet | crn: picks the block below" in path.read_text() and "pad_px: null " in path.read_text()
 
 
 def test_flags_are_what_dvc_takes():
