@@ -2,7 +2,9 @@
 
 Prints sizes and contrast-to-noise of the masses, the spectral exponent of the tissue and the sensitivity of a
 Laplacian-of-Gaussian blob detector; masses that such a detector finds make a study trivial. The same numbers for
-films: ingest them (data.source: table) and name the folder with --cases.
+films: ingest them (data.source: table) and name the folder with --cases. The 587 CBIS-DDSM films with malignant masses
+give at 256 px: side of a mass 5 % .030, median .061, 95 % .131 of the height; contrast-to-noise .4, 1.7, 4.4; exponent
+2.8; blob detector at 1 false positive an image .37 by centre, .30 at IoU 0.3, .20 at IoU 0.5.
 """
 
 import argparse

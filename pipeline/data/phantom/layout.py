@@ -51,7 +51,7 @@ def patient_of(seed: int, patient: str) -> Patient:
     return Patient(
         laterality="LR"[int(rng.integers(2))],
         density=density,
-        radius=float(np.clip(rng.normal(84, 13), 58, 112)),
+        radius=float(np.clip(rng.normal(91, 14), 60, 118)),
         share=float(rng.uniform(*cal.DENSE_AREA[density - 1])),
         softness=float(rng.uniform(0.3, 0.7)),
     )

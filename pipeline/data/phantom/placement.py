@@ -27,7 +27,7 @@ def place(rng: np.random.Generator, anatomy: Anatomy, frame: Frame, depth: float
     edge = max(2, round(EDGE_MM * height / cal.FILM_HEIGHT_MM))
     weight = (cal.IN_FAT + anatomy.gland) * np.exp(-0.5 * np.square((from_wall - depth) / 0.12))
     weight *= np.where((y < nipple_y) == upper, 1.0, 0.25)
-    weight *= (anatomy.thickness > 0.55) * (1 - 0.9 * anatomy.muscle)
+    weight *= (anatomy.thickness > 0.7) * (1 - 0.9 * anatomy.muscle)
     inside = np.zeros(weight.shape, bool)
     inside[frame.top + edge : frame.bottom - edge, frame.left + edge : frame.right - edge] = True
     return _draw(rng, weight * inside)
