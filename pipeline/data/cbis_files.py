@@ -95,8 +95,8 @@ def _black_and_white(pixels: NDArray[Any]) -> bool:
     low, high = float(pixels.min()), float(pixels.max())
     if low == high:
         return low == 0
-    place = (pixels - low) / (high - low)
-    return bool((np.minimum(place, 1 - place) <= MASK_NEAR).mean() >= MASK_SHARE)
+    near = MASK_NEAR * (high - low)
+    return bool(((pixels <= low + near) | (pixels >= high - near)).mean() >= MASK_SHARE)
 
 
 def _fit(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -128,7 +128,8 @@ def _read(folder: Path, name: str, image: dict[str, Any], window: dicom.Window) 
     pixels = read_image(path)
     if pixels.dtype != np.uint16:
         return Mammogram(pixels, spacing)
-    top = 2 ** int(image.get("bits") or next(bits for bits in DEPTHS if int(pixels.max()) < 2**bits)) - 1
+    bits = _whole(image, "bits", 8, 16) or next(bits for bits in DEPTHS if int(pixels.max()) < 2**bits)
+    top = 2**bits - 1
     return Mammogram(full_range(pixels, 0, top), spacing, f"0..{top}")
 
 
@@ -139,7 +140,14 @@ def _lesion(annotation: dict[str, Any], shape: Shape) -> Lesion:
     if not mask.any():
         raise PipelineError("its mask is empty, or lies outside of the image")
     words = {key: str(annotation.get(key) or "") for key in ("shape", "margins")}
-    return Lesion(mask=mask, subtlety=annotation.get("subtlety"), **words)
+    return Lesion(mask=mask, subtlety=_whole(annotation, "subtlety", 0, 5), **words)
+
+
+def _whole(entry: dict[str, Any], key: str, low: int, high: int) -> int | None:
+    value = entry.get(key)
+    if value is not None and not (isinstance(value, int) and low <= value <= high):
+        raise PipelineError(f"{key} is {value!r}, not a whole number from {low} to {high}")
+    return value
 
 
 def _mask(segmentation: Any, shape: Shape) -> NDArray[np.bool_]:

@@ -59,7 +59,7 @@ def _images(root: Path) -> dict[str, list[Path]]:
 
 def _rows(path: Path) -> dict[str, list[Row]]:
     """File number -> its rows. Spreadsheet programs may have added ``.0`` to the number."""
-    delimiter = ";" if path.is_file() and b";" in path.read_bytes().splitlines()[0] else ","
+    delimiter = ";" if path.is_file() and b";" in path.read_bytes().split(b"\n")[0] else ","
     rows: dict[str, list[Row]] = {}
     for row in read_rows(path, COLUMNS, delimiter):
         if row["File Name"]:

@@ -121,7 +121,7 @@ def test_unusable_images_are_named_at_once(dataset):
     dataset.add(good, patient_id=None, view="").add(good, laterality="X").add({"bbox": [50, 70, 5, 5]}).add({"bbox": None})
     dataset.add({**good, "iscrowd": 1}).add({"segmentation": coco.encode(MASK[:, :30])}).add(good, spacing_mm=float("nan"))
     dataset.add(good, name="../m1.png").add({"segmentation": [[1, 2, 3]]}).add(good, pathology="odd").add(good, image_id="m2")
-    dataset.add(pathology="malignant").add(good)
+    dataset.add(pathology="malignant").add(good).add(good, pixels=film(), bits=0).add({**good, "subtlety": "4"})
     (dataset.root / "m13.png").unlink()
     with pytest.raises(PipelineError) as error:
         write(dataset.root / "raw", coco_source.cases(dataset.write(), "all"))
@@ -138,6 +138,8 @@ def test_unusable_images_are_named_at_once(dataset):
         "m10: pathology is 'odd'",
         "m12: pathology is 'malignant', but nothing is annotated",
         "m13: m13.png: no such file",
+        "m14: bits is 0, not a whole number from 8 to 16",
+        "m15: annotation 14: subtlety is '4', not a whole number from 0 to 5",
     ]
     lines = str(error.value).splitlines()[1:]
     assert len(lines) == len(reasons)
