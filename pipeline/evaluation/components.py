@@ -40,7 +40,11 @@ class RunVariance:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A weighted sum of group means. se, df: of the whole; var_patients, var_runs: its two parts (NaN where there is one run)."""
+    """A weighted sum of group means.
+
+    se: of the whole, from var_patients and var_runs (NaN where each group has one run). df: degrees of freedom of a
+    difference's t test; of a mean, those of its run variance.
+    """
 
     value: float
     ci95: tuple[float, float]

@@ -92,6 +92,7 @@ def truth(dataset: dict[str, Any], name: str = "ground truth") -> Truth:
     images, annotations = list(dataset["images"]), list(dataset["annotations"])
     if not images:
         raise PipelineError(f"{name}: has no images; nothing can be evaluated")
+    raise_all([f"image number {n}" for n, image in enumerate(images) if "id" not in image], f"{name}: images without id")
     index = _index(images, name)
     raise_all(
         [

@@ -47,6 +47,8 @@ def test_a_lesion_without_extent_is_an_error() -> None:
 def test_no_images_repeated_images_and_stray_annotations_are_errors() -> None:
     with pytest.raises(PipelineError, match="has no images"):
         truth(dataset([], []))
+    with pytest.raises(PipelineError, match=r"images without id(.|\n)*image number 1"):
+        truth({**dataset([image(1)], []), "images": [{"id": 1}, {"file_name": "a.png"}]})
     with pytest.raises(PipelineError, match="image ids that occur twice"):
         truth(dataset([image(1), image(1)], []))
     with pytest.raises(PipelineError, match=r"annotations of unknown images(.|\n)*image_id 3"):
