@@ -8,6 +8,7 @@ from urllib.error import URLError
 
 import torch
 from mmengine.dataset import pseudo_collate
+from mmengine.dist import is_main_process
 
 from pipeline import resume
 from pipeline.detection import config
@@ -82,6 +83,8 @@ def train(annotations: Path, target: Path, detector: Detector, runtime: Runtime,
         clip_grad=CLIP,
         average=AVERAGE,
     )
+    if not is_main_process():
+        return
     with atomic_folder(target) as made:
         write_text(made / "config.py", config.text(configuration))
         weights = {name: value.contiguous() for name, value in trained.state_dict().items()}

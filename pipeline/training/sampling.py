@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from pipeline.errors import PipelineError
 from pipeline.rng import generator
 
 
@@ -20,7 +21,7 @@ class NumberedBatches(Sampler[list[tuple[int, int]]]):
 
     def __init__(self, size: int, batch: int, start: int, stop: int, seed: int, rank: int = 0, world: int = 1) -> None:
         if batch % world:
-            raise ValueError(f"batch {batch} is no multiple of the {world} processes")
+            raise PipelineError(f"a batch of {batch} cannot be shared by {world} processes; start a number of them that divides it")
         self.size, self.batch, self.start, self.stop = size, batch, start, stop
         self.rank, self.world = rank, world
         self.order = lru_cache(maxsize=2)(lambda epoch: _order(size, seed, epoch))

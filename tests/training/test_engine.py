@@ -255,5 +255,5 @@ def test_batches_go_through_every_image_once_an_epoch_whatever_the_start():
     assert list(NumberedBatches(10, 4, 3, 5, seed=1)) == [drawn[12:16], drawn[16:20]]
     ranks = [next(iter(NumberedBatches(10, 4, 0, 1, seed=1, rank=rank, world=2))) for rank in (0, 1)]
     assert ranks == [drawn[0:4:2], drawn[1:4:2]]
-    with pytest.raises(ValueError, match="batch 3 is no multiple of the 2 processes"):
+    with pytest.raises(PipelineError, match="a batch of 3 cannot be shared by 2 processes"):
         NumberedBatches(10, 3, 0, 1, seed=1, world=2)
