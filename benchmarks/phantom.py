@@ -83,16 +83,16 @@ def summary(cases: list[StoredCase], height: int) -> dict[str, str]:
 
 
 def drawn(args: argparse.Namespace, folder: Path) -> list[StoredCase]:
-    """A phantom in `folder`; logs the time that an image takes."""
+    """A phantom in `folder`; logs the CPU time that an image takes."""
     from pipeline.data.canonical import write
     from pipeline.data.phantom import cases
     from pipeline.params import load
 
     base = load(args.params)
     size = {"n_patients": args.patients, "n_normal_patients": args.normals, "height": args.height, "width": round(args.height * 0.625)}
-    began = time.perf_counter()
+    began = time.process_time()
     done = write(folder, cases(base.phantom.model_copy(update=size), base.seed, workers=1))
-    logging.info("one process: %.0f ms an image, written", 1000 * (time.perf_counter() - began) / done.cases)
+    logging.info("%.0f ms of CPU time an image, drawn and written", 1000 * (time.process_time() - began) / done.cases)
     return read_cases(folder)
 
 

@@ -3,10 +3,11 @@
 import collections
 import dataclasses
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 import cv2
 import numpy as np
@@ -115,14 +116,30 @@ def cases(params: Phantom, seed: int, workers: int | None = None) -> Iterator[Ca
     if workers == 1:
         yield from (case(*job) for job in jobs)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        ahead: collections.deque[Future[Case]] = collections.deque()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin_worker)
+    ahead: collections.deque[Future[Case]] = collections.deque()
+    try:
         for job in jobs:
             ahead.append(pool.submit(case, *job))
             if len(ahead) > 4 * workers:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """One thread a process; and a process that ends when its parent is killed, which executors do not see to."""
+    cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _host(params: Phantom, seed: int, patient: str, view: str) -> tuple[Patient, Anatomy, Frame, Array]:
