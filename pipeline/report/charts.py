@@ -4,9 +4,8 @@ from typing import Any
 
 from pipeline.params import Params
 from pipeline.report import definitions
-from pipeline.report.results import HEADLINE, Line, Point, Results, lines, mean_froc, operating_points
-from pipeline.report.style import line_dash, line_label, look
-from pipeline.report.tables import point_label
+from pipeline.report.results import HEADLINE, Line, Point, Results, froc_points, lines, mean_froc, operating_points
+from pipeline.report.style import line_dash, line_label, look, point_label
 
 DASHES = ("none", "6 3", "2 2", "8 3 2 3")
 
@@ -28,7 +27,7 @@ def _line(line: Line, metrics: list[str]) -> dict[str, Any]:
     return {
         "label": line_label(line), "colour": style.colour, "marker": style.marker,
         "dash": DASHES[0] if line_dash(line) == "-" else DASHES[1],
-        "based": line.based, "points": [_point(point, metrics) for point in line.points],
+        "based": line.base is not None, "points": [_point(point, metrics) for point in line.points],
     }  # fmt: skip
 
 
@@ -40,15 +39,15 @@ def _point(point: Point, metrics: list[str]) -> dict[str, Any]:
 
 
 def _curves(line: Line, results: Results) -> list[dict[str, Any]]:
-    """FROC of the points that the line adds: the largest solid and shown at first, smaller ones dashed, rounded to five digits."""
+    """FROC of the points that the line adds: the largest solid, smaller ones dashed, rounded to five digits."""
     made = []
-    added, style = line.points[1:] if line.based else line.points, look(line.arm)
-    for place, point in enumerate(reversed(added)):
+    first, style = froc_points(results), look(line.arm)
+    for place, point in enumerate(reversed(line.added)):
         curve = mean_froc(results.froc, point.name).round(5)
         bounds = [[at, point.of(name).low, point.of(name).high] for at, name in operating_points(results.metrics)]
         made.append({
             "label": point_label(point), "colour": style.colour, "marker": style.marker, "dash": DASHES[min(place, len(DASHES) - 1)],
-            "off": place > 0, "x": curve["fp_per_image"].tolist(), "y": curve["sensitivity"].tolist(),
+            "off": point.name not in first, "x": curve["fp_per_image"].tolist(), "y": curve["sensitivity"].tolist(),
             "band": [one for one in bounds if None not in one],
         })  # fmt: skip
     return made[::-1]

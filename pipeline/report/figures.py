@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.report.results import HEADLINE, Line, Point, Results, lines, mean_froc, operating_points
-from pipeline.report.style import figure, line_dash, line_label, look, save
+from pipeline.report.results import HEADLINE, Line, Point, Results, froc_points, lines, mean_froc, operating_points
+from pipeline.report.style import figure, line_dash, line_label, look, point_label, save
 
 FROC_RANGE = (1 / 16, 16.0)
 FROC_TICKS = {1 / 16: "1/16", 1 / 8: "1/8", 1 / 4: "1/4", 1 / 2: "1/2", 1: "1", 2: "2", 4: "4", 8: "8", 16: "16"}
@@ -25,9 +25,9 @@ def augmentation_curve(results: Results, folder: Path) -> None:
     sizes = [point.n_train for point in results.points]
     span = max(sizes) - min(sizes) or max(sizes) or 1
     with figure(7.0, 4.0) as (made, axes):
-        added = [line for line in drawn if line.based]
+        added = [line for line in drawn if line.base]
         for line in drawn:
-            _curve_line(axes, line, (added.index(line) - (len(added) - 1) / 2) * 0.018 * span if line.based else 0.0)
+            _curve_line(axes, line, (added.index(line) - (len(added) - 1) / 2) * 0.018 * span if line.base else 0.0)
         axes.set_xlabel("Training images (real and synthetic)")
         axes.set_ylabel("Sensitivity at 1 false positive per image")
         axes.set_ylim(*_limits(rows))
@@ -39,10 +39,10 @@ def augmentation_curve(results: Results, folder: Path) -> None:
 def _curve_line(axes: Any, line: Line, shift: float) -> None:
     style = look(line.arm)
     known = [(i, point, point.of(HEADLINE)) for i, point in enumerate(line.points) if point.of(HEADLINE).value is not None]
-    places = [point.n_train + (0 if line.based and i == 0 else shift) for i, point, _ in known]
+    places = [point.n_train + (0 if line.base and i == 0 else shift) for i, point, _ in known]
     axes.plot(places, [found.value for _, _, found in known], color=style.colour, linestyle=line_dash(line), zorder=2)
     for x, (i, point, found) in zip(places, known, strict=True):
-        if line.based and i == 0:
+        if line.base and i == 0:
             continue
         if found.low is not None:
             axes.vlines(x, found.low, found.high, color=style.colour, linewidth=1.3, zorder=3)
@@ -55,13 +55,19 @@ def _curve_line(axes: Any, line: Line, shift: float) -> None:
 
 
 def froc(results: Results, folder: Path) -> None:
-    """Mean FROC of each line's largest point on a logarithmic axis; bands join the 95 % intervals of the operating points."""
+    """Mean FROC of the largest point of each arm and of the points that are contrasted; bands join the 95 % intervals.
+
+    Smaller points of an arm are dashed. The axis of false positives is logarithmic; the CSV holds every point.
+    """
     curves = {point.name: mean_froc(results.froc, point.name) for point in results.points}
     table = pd.concat([curve.assign(point=name) for name, curve in curves.items()], ignore_index=True)
     _write(table[["point", "fp_per_image", "sensitivity"]], folder / "froc.csv")
+    shown, operating = froc_points(results), operating_points(results.metrics)
     with figure(6.0, 4.4) as (made, axes):
         for line in lines(results.points):
-            _froc_line(axes, line, curves[line.points[-1].name], operating_points(results.metrics))
+            for point in line.added:
+                if point.name in shown:
+                    _froc_point(axes, point, curves[point.name], operating, "-" if point is line.added[-1] else "--")
         axes.set_xscale("log", base=2)
         axes.set_xlim(*FROC_RANGE)
         axes.set_ylim(0, 1)
@@ -73,18 +79,14 @@ def froc(results: Results, folder: Path) -> None:
         save(made, folder, "froc")
 
 
-def _froc_line(axes: Any, line: Line, curve: pd.DataFrame, operating: list[tuple[float, str]]) -> None:
-    point, style = line.points[-1], look(line.arm)
+def _froc_point(axes: Any, point: Point, curve: pd.DataFrame, operating: list[tuple[float, str]], dash: str) -> None:
     x, y = curve["fp_per_image"].to_numpy(), curve["sensitivity"].to_numpy()
-    start = float(y[x <= FROC_RANGE[0]].max(initial=0.0))
-    keep = x > FROC_RANGE[0]
-    axes.step(
-        np.append(FROC_RANGE[0], x[keep]), np.append(start, y[keep]), where="post", color=style.colour, linestyle=line_dash(line),
-        label=f"{line_label(line)}: {point.n_train} images", zorder=3,
-    )  # fmt: skip
+    start, keep, colour = float(y[x <= FROC_RANGE[0]].max(initial=0.0)), x > FROC_RANGE[0], look(point.arm).colour
+    corners = np.append(FROC_RANGE[0], x[keep]), np.append(start, y[keep])
+    axes.step(*corners, where="post", color=colour, linestyle=dash, label=point_label(point), zorder=3)
     known = [(at, point.of(name)) for at, name in operating if point.of(name).low is not None]
     for (left, one), (right, other) in pairwise(known):
-        axes.fill_between([left, right], [one.low, other.low], [one.high, other.high], color=style.colour, alpha=0.1, linewidth=0)
+        axes.fill_between([left, right], [one.low, other.low], [one.high, other.high], color=colour, alpha=0.1, linewidth=0)
 
 
 def losses(tables: dict[str, pd.DataFrame], folder: Path) -> None:

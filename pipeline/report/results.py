@@ -84,15 +84,16 @@ class Recovered(NamedTuple):
 
 
 class Line(NamedTuple):
-    """Points of one arm on one base, by size. based: the first point is the base that the arm was added to."""
+    """Points of one arm on one base, by size. base: name of the first point where it is the one that the arm was added to."""
 
     arm: str
     base: str | None
     points: list[Point]
 
     @property
-    def based(self) -> bool:
-        return self.base is not None
+    def added(self) -> list[Point]:
+        """The points of the arm itself, without the base."""
+        return self.points[1:] if self.base else self.points
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,27 @@ def lines(points: list[Point]) -> list[Line]:
         foot = next((point for point in points if arm != "real" and tuple(sorted(point.mixture.items())) == base), None)
         made.append(Line(arm, foot.name if foot else None, [foot, *ordered] if foot else ordered))
     return made
+
+
+def headline_contrasts(results: Results) -> dict[str, Contrast]:
+    """The primary contrast of the headline metric of each kind (`real`, `best_traditional`), where there is one."""
+    return {one.kind: one for one in results.contrasts if one.primary and one.metric == HEADLINE}
+
+
+def headline_points(results: Results) -> list[Point]:
+    """The points behind the primary contrasts and the share recovered, in the order of the study; all where there is no contrast."""
+    names = _contrasted(results)
+    names |= {one.fresh for one in results.recovered if one.point in names and one.fresh}
+    return [point for point in results.points if point.name in names or not names]
+
+
+def froc_points(results: Results) -> set[str]:
+    """Names of the points whose FROC is drawn at first: the largest of each line, and those behind the primary contrasts."""
+    return _contrasted(results) | {line.points[-1].name for line in lines(results.points)}
+
+
+def _contrasted(results: Results) -> set[str]:
+    return {name for one in headline_contrasts(results).values() for name in (one.point, one.against)}
 
 
 def mean_froc(froc: pd.DataFrame, point: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.report.results import Line
+from pipeline.report.results import Line, Point
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,6 +59,12 @@ SETTINGS: dict[str, Any] = {
 def look(arm: str) -> Look:
     """Name, colour and marker of an arm; arms that are not listed share one colour under their own name."""
     return ARMS.get(arm) or Look(arm.replace("_", " "), *OTHER)
+
+
+def point_label(point: Point) -> str:
+    """What a point is trained on, as in `566 real + 1500 traditional + 300 GAN`."""
+    added = " + ".join(f"{n} {look(pool).label}" for pool, n in point.mixture.items())
+    return f"{point.n_real} real + {added}" if added else f"{point.n_real} real only"
 
 
 def line_label(line: Line) -> str:

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from pipeline.params import Params
 from pipeline.report import definitions, paper
-from pipeline.report.results import HEADLINE, KEY_METRICS, Contrast, Estimate, Point, Results
-from pipeline.report.style import look
+from pipeline.report.results import HEADLINE, KEY_METRICS, Estimate, Point, Results, headline_contrasts, headline_points
+from pipeline.report.style import look, point_label
 
 UNDEFINED = "undefined"
 
@@ -53,21 +53,9 @@ def whole(found: Estimate, signed: bool = False) -> str:
     return number(found.value, signed) + (f" ({interval(found, signed)})" if found.low is not None else "")
 
 
-def point_label(point: Point) -> str:
-    added = " + ".join(f"{n} {look(pool).label}" for pool, n in point.mixture.items())
-    return f"{point.n_real} real + {added}" if added else f"{point.n_real} real only"
-
-
-def headline_contrasts(results: Results) -> dict[str, Contrast]:
-    """The primary contrast of the headline metric of each kind (`real`, `best_traditional`), where there is one."""
-    return {one.kind: one for one in results.contrasts if one.primary and one.metric == HEADLINE}
-
-
-def headline_points(results: Results) -> list[Point]:
-    """The points behind the primary contrasts and the share recovered, in the order of the study; all points where there is no contrast."""
-    names = {name for one in headline_contrasts(results).values() for name in (one.point, one.against)}
-    names |= {one.fresh for one in results.recovered if one.point in names and one.fresh}
-    return [point for point in results.points if point.name in names or not names]
+def stacked(found: Estimate) -> str:
+    """The value, and its interval on a second line: for tables with many columns."""
+    return number(found.value) + (f"\n{interval(found)}" if found.low is not None else "")
 
 
 def cards(results: Results) -> list[tuple[str, list[Card]]]:
@@ -102,7 +90,7 @@ def points_table(results: Results, params: Params) -> Table:
             Cell(str(point.n_train), "number"),
             Cell(str(len(point.seeds.get(HEADLINE, []))), "number"),
         ]
-        + [Cell(whole(point.of(name)), "number") for name in shown]
+        + [Cell(stacked(point.of(name)), "number") for name in shown]
         for point in results.points
     ]
     return Table("Mean over trainings with 95 % interval", columns, rows)
@@ -113,7 +101,7 @@ def strata_table(results: Results) -> Table:
     points = headline_points(results)
     rows = [
         [Cell(f"{group.variable}: {group.level}"), Cell(str(group.n_lesions), "number"), Cell(str(group.n_clusters), "number")]
-        + [Cell(whole(point.strata[place].found), "number") for point in points]
+        + [Cell(stacked(point.strata[place].found), "number") for point in points]
         for place, group in enumerate(points[0].strata)
     ]
     columns = [Cell("Lesions"), *(Cell(name, "number") for name in ("Number", "Patients", *(point.name for point in points)))]
