@@ -1,8 +1,8 @@
 """Profiles: overlays on params.yaml that hold only the keys that differ (`profiles/<name>.yaml`).
 
-    python -m pipeline.profile smoke            print the -S flags for `dvc exp run`
-    python -m pipeline.profile smoke --write    write them into params.yaml (`git restore params.yaml` undoes it)
-    python -m pipeline.profile smoke --check    only check that the result is valid
+python -m pipeline.profile smoke            print the -S flags for `dvc exp run`
+python -m pipeline.profile smoke --write    write them into params.yaml (`git restore params.yaml` undoes it)
+python -m pipeline.profile smoke --check    only check that the result is valid
 """
 
 import argparse
