@@ -63,7 +63,7 @@ def froc(results: Results, folder: Path) -> None:
     table = pd.concat([curve.assign(point=name) for name, curve in curves.items()], ignore_index=True)
     _write(table[["point", "fp_per_image", "sensitivity"]], folder / "froc.csv")
     shown, operating = froc_points(results), operating_points(results.metrics)
-    with figure(6.0, 4.4) as (made, axes):
+    with figure(6.0, 4.8) as (made, axes):
         for line in lines(results.points):
             for point in line.added:
                 if point.name in shown:
@@ -75,7 +75,7 @@ def froc(results: Results, folder: Path) -> None:
         axes.axvline(1, color="#888888", linewidth=0.9, linestyle=":", zorder=1)
         axes.set_xlabel("False positives per image (logarithmic)")
         axes.set_ylabel("Sensitivity (share of lesions found)")
-        axes.legend(loc="upper left", framealpha=0.9, frameon=True, edgecolor="none")
+        made.legend(loc="outside lower left", ncols=2)
         save(made, folder, "froc")
 
 

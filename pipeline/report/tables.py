@@ -53,9 +53,9 @@ def whole(found: Estimate, signed: bool = False) -> str:
     return number(found.value, signed) + (f" ({interval(found, signed)})" if found.low is not None else "")
 
 
-def stacked(found: Estimate) -> str:
+def stacked(found: Estimate, signed: bool = False) -> str:
     """The value, and its interval on a second line: for tables with many columns."""
-    return number(found.value) + (f"\n{interval(found)}" if found.low is not None else "")
+    return number(found.value, signed) + (f"\n{interval(found, signed)}" if found.low is not None else "")
 
 
 def cards(results: Results) -> list[tuple[str, list[Card]]]:
@@ -79,20 +79,15 @@ def cards(results: Results) -> list[tuple[str, list[Card]]]:
 
 
 def points_table(results: Results, params: Params) -> Table:
-    """One row a point: sizes and the key metrics with intervals."""
+    """One row a point: the key metrics with intervals, then sizes."""
     shown = [name for name in KEY_METRICS if name in results.metrics]
-    columns = [Cell("Point"), Cell("Training images"), Cell("Sum", "number"), Cell("Trainings", "number")]
-    columns += [Cell(definitions.metric(name, params.evaluate).label, "number") for name in shown]
-    rows = [
-        [
-            Cell(point.name),
-            Cell(point_label(point)),
-            Cell(str(point.n_train), "number"),
-            Cell(str(len(point.seeds.get(HEADLINE, []))), "number"),
-        ]
-        + [Cell(stacked(point.of(name)), "number") for name in shown]
-        for point in results.points
-    ]
+    labels = [definitions.metric(name, params.evaluate).label for name in shown]
+    rows = []
+    for point in results.points:
+        sizes = (point.n_train, len(point.seeds.get(HEADLINE, [])))
+        numbers = [stacked(point.of(name)) for name in shown] + [str(size) for size in sizes]
+        rows.append([Cell(f"{point.name}\n{point_label(point)}"), *(Cell(text, "number") for text in numbers)])
+    columns = [Cell("Point"), *(Cell(label, "number") for label in (*labels, "Training images", "Trainings"))]
     return Table("Mean over trainings with 95 % interval", columns, rows)
 
 
@@ -100,25 +95,27 @@ def strata_table(results: Results) -> Table:
     """Sensitivity at 1 FP per image of groups of lesions: a row a group, a column a headline point."""
     points = headline_points(results)
     rows = [
-        [Cell(f"{group.variable}: {group.level}"), Cell(str(group.n_lesions), "number"), Cell(str(group.n_clusters), "number")]
+        [Cell(f"{group.variable}: {group.level}\n{group.n_lesions} lesions, {group.n_clusters} patients")]
         + [Cell(stacked(point.strata[place].found), "number") for point in points]
         for place, group in enumerate(points[0].strata)
     ]
-    columns = [Cell("Lesions"), *(Cell(name, "number") for name in ("Number", "Patients", *(point.name for point in points)))]
-    return Table("Sensitivity at 1 false positive per image of groups of lesions (95 % interval)", columns, rows)
+    columns = [Cell("Lesions"), *(Cell(point.name, "number") for point in points)]
+    return Table("Sensitivity at 1 false positive per image of groups of lesions, with 95 % interval", columns, rows)
 
 
 def contrasts_table(results: Results, params: Params) -> Table:
     """The headline difference of every contrast, the primary ones first, and further metrics of the primary ones."""
-    names = ("Contrast", "Metric", "Difference (95 % interval)", "Smallest detectable", "p", "p, adjusted")
+    names = ("Contrast", "Difference", "Smallest detectable", "p", "p, adjusted")
     rows = []
     for one in sorted(results.contrasts, key=lambda one: not one.primary):
         if one.metric == HEADLINE or (one.primary and one.metric in KEY_METRICS):
             title = f"{one.point} \N{MINUS SIGN} {one.against}" + (" (primary)" if one.primary else "")
-            values = (whole(one.difference, True), number(one.detectable), _p(one.p), _p(one.p_holm))
             label = definitions.metric(one.metric, params.evaluate).label
-            rows.append([Cell(title), Cell(label), *(Cell(text, "number") for text in values)])
-    return Table("Paired differences of points", [Cell(name, "number" if i > 1 else "") for i, name in enumerate(names)], rows)
+            values = (stacked(one.difference, True), number(one.detectable), _p(one.p), _p(one.p_holm))
+            rows.append([Cell(f"{title}\n{label}"), *(Cell(text, "number") for text in values)])
+    return Table(
+        "Paired differences of points with 95 % interval", [Cell(name, "number" if i else "") for i, name in enumerate(names)], rows
+    )
 
 
 def recovered_table(results: Results) -> Table:
