@@ -1,6 +1,6 @@
 """Do the intervals cover? Studies are simulated from a known truth and evaluated with the functions that reports use.
 
-    python -m benchmarks.coverage --studies 2000 > benchmarks/coverage.md
+    python -m benchmarks.coverage --studies 1000 > benchmarks/coverage.md
 
 A study has patients with two views and a mass in each, normal patients, and detectors trained S times each. A mass's
 score is the arm's mean + the run's effect + the patient's + the lesion's + noise of this run on this lesion; false
@@ -98,7 +98,9 @@ def report(studies: int, say: Callable[[str], None]) -> None:
     say(f"studies whose interval holds the truth (standard error {error:.1f}), in brackets the mean width of the interval.")
     say(f"{len(MEANS)} arms, {RESAMPLES} resamples, two images a patient with a mass in each, half as many patients without.")
     say("tau: spread of the runs' effect on scores, whose own spread is 1; at 0.25 the sensitivity of equal trainings")
-    say("varies by 0.08 (standard deviation). Sensitivity at 1 false positive per image unless said otherwise.\n")
+    say("varies by 0.08 (standard deviation). Sensitivity at 1 false positive per image unless said otherwise. The last column")
+    say("is the usual bootstrap that draws patients and runs with replacement; no report uses it. One run says nothing of")
+    say("tau, so with one run only tau 0 is shown: intervals from one training cover patients, not trainings.\n")
     header: list[str] = []
     for patients in (40, 120):
         for runs in (1, 2, 3, 5):
@@ -118,7 +120,7 @@ def report(studies: int, say: Callable[[str], None]) -> None:
 
 def main() -> None:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--studies", type=int, default=2000)
+    made.add_argument("--studies", type=int, default=1000)
     report(made.parse_args().studies, lambda line: print(line, flush=True))
 
 
