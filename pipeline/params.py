@@ -163,6 +163,7 @@ class Detector(Block):
     mid: Positive
     anchors: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
     ratios: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    proposals: Annotated[list[Positive], Field(min_length=2, max_length=2)]
     size: Annotated[list[int], Field(min_length=2, max_length=2)] | None
     init: str
     schedule: Literal["iterations", "epochs"]

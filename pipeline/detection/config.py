@@ -28,8 +28,8 @@ def model(detector: Detector) -> dict[str, Any]:
         "neck": {"type": "LargeSeparableConv", "in_channels": channels[3], "mid_channels": detector.mid},
         "rpn_head": _rpn_head(detector, channels[2]),
         "roi_head": _roi_head(detector),
-        "train_cfg": _train_cfg(),
-        "test_cfg": _test_cfg(),
+        "train_cfg": _train_cfg(detector),
+        "test_cfg": _test_cfg(detector),
     }
 
 
@@ -98,7 +98,11 @@ def _assigner(positive: float, negative: float, low_quality: bool) -> dict[str, 
     }
 
 
-def _train_cfg() -> dict[str, Any]:
+def _proposals(kept: int) -> dict[str, Any]:
+    return {"nms_pre": 6 * kept, "max_per_img": kept, "nms": {"type": "nms", "iou_threshold": 0.7}, "min_bbox_size": 0}
+
+
+def _train_cfg(detector: Detector) -> dict[str, Any]:
     return {
         "rpn": {
             "assigner": _assigner(0.7, 0.3, True),
@@ -107,7 +111,7 @@ def _train_cfg() -> dict[str, Any]:
             "pos_weight": -1,
             "debug": False,
         },
-        "rpn_proposal": {"nms_pre": 1000, "max_per_img": 300, "nms": {"type": "nms", "iou_threshold": 0.7}, "min_bbox_size": 0},
+        "rpn_proposal": _proposals(detector.proposals[0]),
         "rcnn": {
             "assigner": _assigner(0.5, 0.5, False),
             "sampler": {"type": "RandomSampler", "num": 128, "pos_fraction": 0.25, "neg_pos_ub": -1, "add_gt_as_proposals": True},
@@ -117,9 +121,9 @@ def _train_cfg() -> dict[str, Any]:
     }
 
 
-def _test_cfg() -> dict[str, Any]:
+def _test_cfg(detector: Detector) -> dict[str, Any]:
     return {
-        "rpn": {"nms_pre": 1000, "max_per_img": 300, "nms": {"type": "nms", "iou_threshold": 0.7}, "min_bbox_size": 0},
+        "rpn": _proposals(detector.proposals[1]),
         "rcnn": {"score_thr": 0.001, "nms": {"type": "nms", "iou_threshold": 0.5}, "max_per_img": 100},
     }
 

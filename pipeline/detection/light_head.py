@@ -13,7 +13,6 @@ import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.task_modules.assigners import MaxIoUAssigner
-from mmdet.models.task_modules.samplers import OHEMSampler
 from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -63,16 +62,6 @@ class IgnoringAssigner(MaxIoUAssigner):
             inside = self.iou_calculator(pred_instances.priors, gt_instances_ignore.bboxes, mode="iof")
             result.gt_inds[inside.max(1).values > self.ignore_iof_thr] = -1
         return result
-
-
-@TASK_UTILS.register_module()
-class HardRoISampler(OHEMSampler):
-    """Online hard example mining (Shrivastava et al. 2016): trains on the RoIs with the largest classification loss."""
-
-    def hard_mining(self, *args: Any) -> Tensor:
-        hardest = super().hard_mining(*args)
-        torch.clear_autocast_cache()  # it holds copies of weights made without a gradient
-        return hardest
 
 
 @MODELS.register_module()

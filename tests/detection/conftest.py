@@ -15,7 +15,7 @@ RUNTIME = Runtime(threads=1, precision="bf16", workers=0)
 DETECT = Detect(score_min=0.05, max_per_image=5)
 DETECTOR = Detector.model_validate(
     {
-        "depth": 18, "width": 8, "stride": 8, "mid": 8, "anchors": [12.0, 20.0], "ratios": [1.0], "size": None,
+        "depth": 18, "width": 8, "stride": 8, "mid": 8, "anchors": [12.0, 20.0], "ratios": [1.0], "proposals": [100, 100], "size": None,
         "init": "none", "schedule": "iterations", "iterations": 100, "epochs": 1, "batch": 4, "lr": 0.005,
     }
 )  # fmt: skip
