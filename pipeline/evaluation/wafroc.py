@@ -2,7 +2,8 @@
 
 The chance that a lesion is rated above the highest-rated false positive of an image, lesions of an image weighted
 equally (1 / number of lesions, so that each image with lesions counts once), ties one half, unmarked below all marks:
-the area under weighted lesion localisation against false positive fraction, with the straight end to (1, 1).
+the area under weighted lesion localisation against false positive fraction, with the straight end to (1, 1). On the
+example file Froc.xlsx of the R package RJafroc it equals the package's printed values in all digits.
 
 - `wafroc`: false positives are those of the normal images.
 - `wafroc1`: false positives are those of all images; used where there are no normal images of the same source.
