@@ -37,6 +37,8 @@ def write(params: Params, reports: Path, quality: Path, models: dict[str, Path],
         figures.augmentation_curve(results, folder)
         figures.froc(results, folder)
         figures.losses({name: pd.read_csv(path / "losses.csv") for name, path in models.items()}, folder)
+        for sheet in sheets(params, quality):
+            shutil.copyfile(sheet, folder / sheet.name)
     write_json(reports / "summary.json", tables.summary(results))
     shutil.copyfile(quality / "quality.json", reports / "quality.json")
     write_text(reports / "index.html", page.render(**content(params, results, reports, quality, inputs, weights)))
@@ -47,10 +49,14 @@ def shows_pixels(params: Params) -> bool:
     return params.data.source == "phantom" or params.report.real_pixels
 
 
+def sheets(params: Params, quality: Path) -> list[Path]:
+    """The contact sheets that may be shown."""
+    return sorted(quality.glob("*.png")) if shows_pixels(params) else []
+
+
 def content(params: Params, results: Results, reports: Path, quality: Path, inputs: Iterable[Path], weights: Path) -> dict[str, Any]:
     """Everything that page/index.html lays out. reports: with figures/ in it; the rest as for `write`."""
     measured = read_json(quality / "quality.json")
-    sheets = sorted(quality.glob("*.png")) if shows_pixels(params) else []
     return {
         "title": "Synthetic masses for mass detection in mammograms",
         "subtitle": subtitle(params, results),
@@ -63,7 +69,7 @@ def content(params: Params, results: Results, reports: Path, quality: Path, inpu
         "recovered": tables.recovered_table(results),
         "table_1": tables.table_1(results, quality_tables.lpips_rows(measured), params),
         "quality": quality_tables.tables(measured),
-        "sheets": [(quality_tables.SHEETS.get(path.stem, path.stem), page.data_uri(path)) for path in sheets],
+        "sheets": [(quality_tables.SHEETS.get(path.stem, path.stem), page.data_uri(path)) for path in sheets(params, quality)],
         "images": {name: page.data_uri(reports / "figures" / f"{name}.svg") for name in ("augmentation_curve", "froc", "losses")},
         "definitions": [
             *definitions.general(params),
