@@ -24,16 +24,16 @@ SECOND_MASS = 0.06  # share of patients with two masses
 UPPER = 0.62  # share of masses above the nipple (CC: lateral half)
 IN_FAT = 0.3  # weight of a place in pure fat against 1 + this in pure gland
 # CONTRAST: share of the breast's thickness that a mass replaces (log-normal median, sigma, limits): how visible masses are.
-CONTRAST_MEDIAN, CONTRAST_SIGMA, CONTRAST_LIMITS = 0.19, 0.24, (0.12, 0.42)
+CONTRAST_MEDIAN, CONTRAST_SIGMA, CONTRAST_LIMITS = 0.205, 0.22, (0.14, 0.42)
 READER = (0.72, 1.05)  # radius of the visible edge as a share of that of the outline
 MARGINS = {"spiculated": 0.41, "ill_defined": 0.30, "microlobulated": 0.15, "obscured": 0.08, "circumscribed": 0.06}
 SHAPES = {"irregular": 0.52, "lobulated": 0.19, "oval": 0.14, "round": 0.07, "irregular-architectural_distortion": 0.08}
 
 # DISTRACTORS: mean numbers in an image of things that are no mass: how many false alarms there are to raise.
-CYSTS, ASYMMETRIES, CROSSINGS, VESSELS, CALCIFICATIONS = 0.8, 1.5, 5.0, 2.5, 0.5
+CYSTS, ASYMMETRIES, CROSSINGS, VESSELS, CALCIFICATIONS = 0.8, 1.2, 5.0, 2.5, 0.5
 DUCTS = 35  # and ligaments
 NODES = {"CC": 0.1, "MLO": 0.7}
-DISTRACTOR_CONTRAST = 0.8  # of a mass's contrast
+DISTRACTOR_CONTRAST = 0.7  # of a mass's contrast
 
 # Film and scanner.
 BLUR_PX = 0.45
