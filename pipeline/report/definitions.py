@@ -131,7 +131,8 @@ def _area(found: re.Match[str], evaluate: Evaluate) -> Definition:
 
 
 def _recall(found: re.Match[str], evaluate: Evaluate) -> Definition:
-    label = f"Recall at score \N{GREATER-THAN OR EQUAL TO} {evaluate.recall_score:g}"
+    rule = f", {found[1].replace('_iou', 'IoU ')}" if found[1] else ""
+    label = f"Recall at score \N{GREATER-THAN OR EQUAL TO} {evaluate.recall_score:g}{rule}"
     text = "TP / (TP + FN) of the boxes with at least this score, whatever their false positives. The paper names no score for its recall."
     return Definition(label, label, text)
 
@@ -144,7 +145,7 @@ _PATTERNS: dict[str, Make] = {
     r"sens_at_([\d.]+)fp": _sensitivity,
     r"sens_at_([\d.]+)fp_(iou[\d.]+|centre)_(image|breast|patient)": _variant,
     r"auc_(support|0_[\d.]+)": _area,
-    r"recall": _recall,
+    r"recall(_iou[\d.]+)?": _recall,
     r"mean_sens_0\.25_4": _fixed(
         "Mean sensitivity, 0.25 to 4 FP per image", "Mean of the sensitivities at 0.25, 0.5, 1, 2 and 4 false positives per image."
     ),

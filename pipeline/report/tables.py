@@ -154,7 +154,7 @@ def table_1(results: Results, lpips: list[tuple[str, str]], params: Params) -> T
     rows += [
         theirs(f"Recall, paper, {which}", [one.recall[i] for one in paper.GENERATORS], 4) for i, which in enumerate(("DDSM", "private"))
     ]
-    for name in ("recall", HEADLINE):
+    for name in ("recall_iou0.5", HEADLINE):
         found = whole(point.of(name)) if point else "no point with GAN images"
         rows.append(ours(f"{definitions.metric(name, params.evaluate).label}, here" + (f" ({point.name})" if point else ""), found))
     return Table(

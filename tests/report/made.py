@@ -19,7 +19,17 @@ MIXTURES = {
     "gan_120": {"gan": 120},
     "fresh_120": {"fresh": 120},
 }
-METRICS = ["sens_at_0.25fp", "sens_at_0.5fp", "sens_at_1fp", "sens_at_2fp", "sens_at_4fp", "mean_sens_0.25_4", "recall", "auc_0_1"]
+METRICS = [
+    "sens_at_0.25fp",
+    "sens_at_0.5fp",
+    "sens_at_1fp",
+    "sens_at_2fp",
+    "sens_at_4fp",
+    "mean_sens_0.25_4",
+    "recall",
+    "recall_iou0.5",
+    "auc_0_1",
+]
 
 
 def metrics(seeds: int = 2, names: Iterable[str] = SIZES) -> dict:
