@@ -106,7 +106,7 @@ def test_definitions_follow_the_rules_of_the_evaluation():
         and "without a lesion" in text["False positives per image"]
     )
     assert definitions.metric("recall", strict.evaluate).label == "Recall at score \N{GREATER-THAN OR EQUAL TO} 0.25"
-    assert "450 iterations" in text["Training images"]
+    assert f"{strict.detector.iterations} iterations" in text["Training images"]
     assert "10 epochs" in dict(definitions.general(made.params(detector={"schedule": "epochs"})))["Training images"]
 
 
