@@ -91,13 +91,6 @@ def fit(
     model = build().to(memory_format=torch.channels_last)
     batches = NumberedBatches(len(samples), batch, begun, iterations, seed, rank, world)
     loader: DataLoader[Any] = DataLoader(samples, batch_sampler=batches, num_workers=workers, collate_fn=collate)  # type: ignore[arg-type]
-    every = max(1, iterations // ROWS)
-    losses = hooks.Losses(state / "losses.csv", every)
-    chosen: list[Hook] = [hooks.CleanStart(seed), losses, hooks.Checkpoints(every, save_seconds), hooks.Progress(what, losses)]
-    if lr_factor:
-        chosen.append(hooks.LearningRate(lr_factor))
-    if average:
-        chosen.append(EMAHook(ema_type="WarmAverage", momentum=1 - average, update_buffers=True))
     with tempfile.TemporaryDirectory() as scratch:
         runner = _Runner(
             resumed,
@@ -108,7 +101,7 @@ def fit(
             train_dataloader=loader,
             train_cfg={"by_epoch": False, "max_iters": iterations, "fast_forward_on_resume": True},
             optim_wrapper=_wrapped(optimizers(model), precision, clip_grad),
-            custom_hooks=[*chosen, *custom_hooks],
+            custom_hooks=[*_hooks(what, state, iterations, seed, lr_factor, average, save_seconds), *custom_hooks],
             launcher="pytorch" if world > 1 else "none",
         )
         runner.train()
@@ -129,6 +122,19 @@ def _prepare(seed: int, threads: int) -> tuple[int, int]:
     torch.backends.cudnn.benchmark = False
     hooks.seed_all(seed, "weights")
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def _hooks(
+    what: str, state: Path, iterations: int, seed: int, lr_factor: Callable[[int], float] | None, average: float, save_seconds: float
+) -> list[Hook]:
+    every = max(1, iterations // ROWS)
+    losses = hooks.Losses(state / "losses.csv", every)
+    chosen = [hooks.CleanStart(seed), losses, hooks.Checkpoints(every, save_seconds), hooks.Progress(what, losses)]
+    if lr_factor:
+        chosen.append(hooks.LearningRate(lr_factor))
+    if average:
+        chosen.append(EMAHook(ema_type="WarmAverage", momentum=1 - average, update_buffers=True))
+    return chosen
 
 
 def _wrapped(optimizers: Optimizers, precision: str, clip_grad: float | None) -> OptimWrapper | OptimWrapperDict:
