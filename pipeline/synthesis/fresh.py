@@ -25,7 +25,7 @@ def fresh(placer: Placer, params: Phantom, seed: int) -> Method:
         place = placer(item)
         host = placer.hosts[place.host]
         patient, view = phantom.patient_and_view(host.record["image_id"])
-        geometry = _geometry(host, params)
+        geometry = geometry_of(host, params)
         image, allowed = host.image(), host.allowed()
         before = geometry.apply(phantom.render(params, seed, patient, view).image).astype(np.int32)
         for attempt in range(TRIES):
@@ -44,7 +44,8 @@ def fresh(placer: Placer, params: Phantom, seed: int) -> Method:
     return Method(lambda items: [one(item) for item in items], {"phantom": params.model_dump()})
 
 
-def _geometry(host: Host, params: Phantom) -> Geometry:
+def geometry_of(host: Host, params: Phantom) -> Geometry:
+    """How a prepared phantom mammogram came from its raw image, from its COCO record."""
     record = host.record
     width, scale = record["width"], record["scale"]
     crop_width = min(params.width - record["crop_x"], max(1, round(width / scale)))
