@@ -63,12 +63,12 @@ def show(params: "Params") -> None:
     from pipeline.report.tables import whole
 
     results, record = read(Path("reports"), params.curve, params.study.points), json.loads(RECORD.read_text())
-    table = Table(title="Test set: mean over trainings (95 % interval)", title_justify="left")
-    for name in ("point", "training images", "sensitivity at 1 FP/image", f"recall at score >= {params.evaluate.recall_score:g}"):
-        table.add_column(name, justify="left" if name == "point" else "right")
+    table = Table(title="Test set: mean over trainings, 95 % interval", title_justify="left")
+    for name in ("point", "images", "sensitivity at 1 FP/image", f"recall, score >= {params.evaluate.recall_score:g}"):
+        table.add_column(name, justify="left" if name == "point" else "right", no_wrap=True)
     for point in results.points:
         table.add_row(point.name, str(point.n_train), whole(point.of(HEADLINE)), whole(point.of("recall")))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     minutes, seconds = divmod(round(record["seconds"]), 60)
     console.print(f"Report: {Path('reports/index.html').resolve()}\nTime: {minutes} min {seconds} s", highlight=False, soft_wrap=True)
