@@ -52,7 +52,7 @@ def test_strata_of_size_density_view_and_shape() -> None:
 def test_sensitivity_of_strata_at_one_false_positive_per_image() -> None:
     """Three images: the fourth false positive, at .2, is one too many, so the hit at .1 does not count."""
     gt = six_lesions()
-    found = [box(gt, 0, 0.9), box(gt, 3, 0.8), box(gt, 4, 0.1), *results(*((3, FAR, s) for s in (0.7, 0.6, 0.5, 0.2)))]
+    found = [box(gt, 0, 0.9), box(gt, 3, 0.8), box(gt, 5, 0.55), box(gt, 4, 0.1), *results(*((3, FAR, s) for s in (0.7, 0.6, 0.5, 0.2)))]
     known = truth(gt)
     boxes = detections(found, known)
     matches = match(known, boxes, parse_hit("iou:0.5"))
@@ -61,7 +61,8 @@ def test_sensitivity_of_strata_at_one_false_positive_per_image() -> None:
     assert got["size", "< 16.7 px"].tolist() == [1, 1, 1]
     assert got["size", "16.7 to 23.3 px"].tolist() == pytest.approx([0, 1 / 3, 2 / 3])  # without patient c the lowest hit counts
     assert got["density", "1"].tolist() == pytest.approx([1 / 3] * 3)
-    assert got["density", "2"].tolist() == pytest.approx([1 / 3, 2 / 3, 2 / 3])
+    assert got["size", "> 23.3 px"].tolist() == pytest.approx([1 / 2, 1 / 3, 2 / 3])  # the hit at .55, after two false positives
+    assert got["density", "2"].tolist() == pytest.approx([2 / 3, 1, 1])
 
 
 def rows(path: Path) -> list[list[str]]:

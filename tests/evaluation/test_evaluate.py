@@ -105,6 +105,12 @@ def test_contrasts_say_what_is_compared(tmp_path: Path) -> None:
     assert any("one training of each" in note for note in got["notes"])
 
 
+def test_the_primary_contrast_is_fixed_by_the_design(tmp_path: Path) -> None:
+    """The largest point, though a smaller one did better."""
+    got = metrics(project(tmp_path, found={"real": 4, "gan_2": 9, "gan_4": 7}))
+    assert [one["point"] for one in got["contrasts"] if one["primary"]] == ["gan_4"]
+
+
 def test_share_recovered(tmp_path: Path) -> None:
     """(7 - 4) / (10 - 4) = 0.5."""
     (one,) = metrics(project(tmp_path))["recovered"]
