@@ -7,7 +7,8 @@ import time
 import pytest
 from pycocotools.coco import COCO
 
-from pipeline.params import read_yaml
+from pipeline.profile import write
+from tests.conftest import ran
 
 pytestmark = pytest.mark.slow
 
@@ -57,8 +58,6 @@ def test_nothing_runs_again_and_it_is_quick(tiny):
 
 def test_other_generator_reruns_no_detector_without_its_images(tiny):
     output = tiny.call("dvc", "exp", "run", "--name", "crn", "--set-param", "gen.arch=crn")
-    from tests.conftest import ran
-
     again = ran(output)
     assert {"train_infill", "pool_gan", "quality", "report", "train_detector@gan_4-0", "detect@gan_4-0"} <= again
     cells = {name for name in again if name.startswith(("train_detector", "detect"))}
@@ -70,12 +69,8 @@ def test_other_generator_reruns_no_detector_without_its_images(tiny):
 
 
 def test_a_new_point_runs_that_point_alone(tiny):
-    path = tiny.root / "params.yaml"
-    before = path.read_text()
-    path.write_text(before.replace("points: [real,", "points: [gan_2, real,").replace("  real: {}", "  real: {}\n  gan_2: {gan: 2}"))
-    assert "gan_2" in read_yaml(path)["study"]["points"]
-    again = tiny.repro()
-    assert again == {"trainset@gan_2", "train_detector@gan_2-0", "detect@gan_2-0", "evaluate", "report"}
-    path.write_text(before)
+    overlay = {"curve": {"gan_2": {"gan": 2}}, "study": {"points": ["gan_2", "real", "traditional_4", "gan_4"]}}
+    write(overlay, tiny.root / "params.yaml")
+    assert tiny.repro() == {"trainset@gan_2", "train_detector@gan_2-0", "detect@gan_2-0", "evaluate", "report"}
     tiny.call("git", "reset", "--hard", "--quiet")
     tiny.call("dvc", "checkout", "--quiet")
