@@ -76,6 +76,11 @@ def by_image(dataset: dict[str, Any]) -> dict[int, list[dict[str, Any]]]:
     return grouped
 
 
+def has_target(annotations: Iterable[dict[str, Any]]) -> bool:
+    """Whether any of an image's annotations is a lesion to find, not an ignored region."""
+    return any(not one["iscrowd"] for one in annotations)
+
+
 def xyxy(xywh: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """(..., 4) boxes xywh to xyxy: the one conversion."""
     boxes = np.asarray(xywh, float)

@@ -1,7 +1,7 @@
 """How a patch meets its host. Pixels that are not free stay identical to the bit.
 
-A blend takes the host's part and the patch (h, w; float in [0, 1]), the core (h, w; bool: mass and margin) in the
-unclipped frame's geometry, and the pixels that are free to change (h, w; bool); it returns the new part.
+A blend takes the host's part and the patch (h, w; float in [0, 1]), the patch's weight alpha (h, w; [0, 1]) and the
+pixels that are free to change (h, w; bool), all of the frame's visible part; it returns the new part.
 """
 
 from collections.abc import Callable

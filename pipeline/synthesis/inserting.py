@@ -65,7 +65,7 @@ def gan(sources: Sources, placer: Placer, infiller: Infiller, masks_from: MaskSo
     side, scale = infiller.patch_px, infiller.meta["margin"] / 256
 
     def make(items: Sequence[int]) -> list[Made]:
-        scenes = [open_scene(placer, item, lambda attempt, item=item: masks_from.draw(item, attempt)) for item in items]  # type: ignore[misc]
+        scenes = [open_scene(placer, placer(item), lambda attempt, item=item: masks_from.draw(item, attempt)) for item in items]  # type: ignore[misc]
         filled = infiller.fill(*_inputs(scenes, items, sources.seed, side))
         alphas = [np.ones(s.mask.shape, np.float32) if blend == "paste" else feather_alpha(s.mask | margin(s.mask, scale)) for s in scenes]
         return [scene.made(patch, alpha, blend) for scene, patch, alpha in zip(scenes, filled, alphas, strict=False)]
@@ -96,16 +96,17 @@ def copy_paste(sources: Sources, placer: Placer, blend: str = "feather") -> Meth
     """
 
     def one(item: int) -> Made:
-        host = placer.hosts[placer(item).host]
-        donors = [patch for patch in sources.patches if patch.patient_id != host.record["patient_id"]]
+        place = placer(item)
+        patient = placer.hosts[place.host].record["patient_id"]
+        donors = [patch for patch in sources.patches if patch.patient_id != patient]
         chosen: list[Patch] = []
 
         def draw(attempt: int) -> NDArray[np.bool_]:
             chosen.append(donors[generator(sources.seed, "donor", item, attempt).integers(len(donors))])
             return sources.mask(chosen[-1])
 
-        scene = open_scene(placer, item, draw)
-        donor, place = chosen[-1], scene.place
+        scene = open_scene(placer, place, draw)
+        donor = chosen[-1]
         patch = resize(to_unit(sources.pixels(donor)), (place.height, place.width))[scene.inside]
         made = scene.made(patch, _soft(scene.mask), blend, donor.patient_id)
         return replace(made, record={**made.record, "source_patch": donor.name})
@@ -121,7 +122,7 @@ def blob(sources: Sources, placer: Placer) -> Method:
         contrast = sources.contrast(sources.patches[rng.integers(len(sources.patches))])
         place = placer(item)
         shape = ellipse(place, placer.sizes.inner)
-        scene = replace(open_scene(placer, item, lambda attempt: shape), mask=shape)
+        scene = replace(open_scene(placer, place, lambda attempt: shape), mask=shape)
         profile = cv2.GaussianBlur(shape.astype(np.float32), (0, 0), 0.1 * min(place.width, place.height))
         return scene.made(scene.tissue + contrast * profile[scene.inside], (profile > 0.01).astype(np.float32), "paste")
 

@@ -160,12 +160,12 @@ def fit_mask(
     by construction, so shrinking ends.
     """
     for attempt in range(MASK_TRIES):
-        mask = to_frame(draw(attempt), place)
+        drawn = draw(attempt)
+        mask = to_frame(drawn, place)
         if mask.any() and fits(mask, place, allowed):
             return mask
-    small = draw(MASK_TRIES - 1)
     for step in range(1, 40):
-        mask = to_frame(small, place, 0.9**step)
+        mask = to_frame(drawn, place, 0.9**step)
         if not mask.any():
             break
         if fits(mask, place, allowed):

@@ -54,9 +54,8 @@ class Scene:
         return with_mass(self.host, self.place, insert(self.image, new, free, self.frame), whole, *patients)
 
 
-def open_scene(placer: Placer, item: int, draw: Callable[[int], NDArray[np.bool_]]) -> Scene:
-    """The scene of image `item`; draw(attempt) gives masks (P, P) until one lies in the breast."""
-    place = placer(item)
+def open_scene(placer: Placer, place: Place, draw: Callable[[int], NDArray[np.bool_]]) -> Scene:
+    """The scene at one of the placer's places; draw(attempt) gives masks (P, P) until one lies in the breast."""
     host = placer.hosts[place.host]
     image, region = host.image(), host.region()
     return Scene(host, place, image, region, fit_mask(draw, place, placer.sizes.inner, region == 1))

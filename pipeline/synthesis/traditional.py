@@ -25,7 +25,7 @@ def traditional(train: Path, seed: int) -> Method:
 
     The chest wall stays on the left, as in every prepared mammogram. Every image is used once before any is used again.
     """
-    sources = [host for host in find_hosts(train, "lesion_free") if any(not one["iscrowd"] for one in host.annotations)]
+    sources = [host for host in find_hosts(train, "lesion_free") if coco.has_target(host.annotations)]
 
     def one(item: int) -> Made:
         n = len(sources)

@@ -1,7 +1,6 @@
 """A trainset: one annotations.json over images that lie elsewhere, with their hashes."""
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,12 @@ def assemble(train: Path, pools: Path, mixture: dict[str, int], out: Path) -> di
     train: prepared training mammograms; pools: folder of the pools; mixture: pool -> n; out: the folder that the
     file names are relative to. Raises PipelineError where a pool holds fewer images than asked for.
     """
-    parts = [(train, _with_lesion(coco.read(train / "annotations.json")))]
+    parts = [(train, [(image, lesions) for image, lesions in _pairs(train) if coco.has_target(lesions)])]
     for pool, n in mixture.items():
-        dataset = coco.read(pools / pool / "annotations.json")
-        if len(dataset["images"]) < n:
-            raise PipelineError(f"{n} images of pool {pool} are needed, which holds {len(dataset['images'])}; raise pools.{pool}.n")
-        lesions = coco.by_image(dataset)
-        parts.append((pools / pool, [(image, lesions[image["id"]]) for image in dataset["images"][:n]]))
+        pairs = _pairs(pools / pool)
+        if len(pairs) < n:
+            raise PipelineError(f"{n} images of pool {pool} are needed, which holds {len(pairs)}; raise pools.{pool}.n")
+        parts.append((pools / pool, pairs[:n]))
     images = [(folder / image["file_name"], image, lesions) for folder, part in parts for image, lesions in part]
     with ThreadPoolExecutor(2) as threads:
         hashes = threads.map(sha256, [file for file, _, _ in images])
@@ -33,12 +31,8 @@ def assemble(train: Path, pools: Path, mixture: dict[str, int], out: Path) -> di
         )
 
 
-def _with_lesion(dataset: dict[str, Any]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    return list(_pairs(dataset))
-
-
-def _pairs(dataset: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+def _pairs(folder: Path) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Images of the folder's annotations.json, each with its annotations."""
+    dataset = coco.read(folder / "annotations.json")
     lesions = coco.by_image(dataset)
-    for image in dataset["images"]:
-        if any(not one["iscrowd"] for one in lesions[image["id"]]):
-            yield image, lesions[image["id"]]
+    return [(image, lesions[image["id"]]) for image in dataset["images"]]
