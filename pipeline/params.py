@@ -120,17 +120,26 @@ class GenTrain(Block):
 
 
 class Gen(Block):
-    arch: Literal["unet", "crn"]
+    arch: Literal["unet", "crn", "spade"]
     labels: Literal["tri", "two"]
     margin: int = Field(gt=256)
+    noise: Literal["mask", "mask+margin", "none"]
+    loss: Literal["bce", "lsgan", "hinge"]
     unet: Width
     crn: Width
+    spade: Width
     train: GenTrain
+
+    @model_validator(mode="after")
+    def _margin_is_known(self) -> Self:
+        if self.labels == "two" and self.noise == "mask+margin":
+            raise ValueError("labels two leaves the margin out, but noise mask+margin would show it; set noise to mask, or labels to tri")
+        return self
 
 
 class Synth(Block):
     hosts: Literal["normals", "lesion_free"]
-    masks: Literal["dcgan", "real"]
+    masks: Literal["dcgan", "real", "ellipse"]
     sizes: Literal["paper", "lognormal", "empirical"]
     position: Literal["paper", "breast"]
     blend: Literal["paste", "feather", "poisson"]

@@ -1,4 +1,4 @@
-"""Make the pool `gan`: masks from the DCGAN (or real ones, synth.masks), infilled by the trained generator, inserted in hosts.
+"""Make the pool `gan`: masks from the DCGAN (or real ones or ellipses, synth.masks), infilled by the trained generator, inserted in hosts.
 
 Writes data/pools/gan. Image i depends on (seed, i, the models) alone: a larger pool starts with the smaller one.
 """
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, params: "Params") -> None:
     if synth.masks == "dcgan":
         draw = inserting.learned_masks(masks.load(Path("models/masks")), params.seed)
     else:
-        draw = inserting.real_masks(sources)
+        draw = inserting.MASKS[synth.masks](sources)
     method = inserting.gan(sources, sources.placer(synth.hosts, synth.sizes, synth.position), infiller, draw, synth.blend)
     write("gan", method, params.pools.gan.n, params.seed, Path("data/pools/gan"))
 

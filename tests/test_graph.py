@@ -35,6 +35,30 @@ def test_code_deps_are_used(name):
     assert not idle, f"{name} does not use {idle}"
 
 
+READERS = {
+    "gen.arch": {"train_infill"},
+    "gen.labels": {"train_infill"},
+    "gen.margin": {"train_infill"},
+    "gen.noise": {"train_infill"},
+    "gen.loss": {"train_infill"},
+    "gen.unet": {"train_infill"},
+    "gen.spade": set(),  # of the architecture that is not chosen
+    "synth.masks": {"pool_gan", "pool_baseline"},
+}
+
+
+@pytest.mark.parametrize(("key", "readers"), READERS.items())
+def test_a_param_of_the_generator_reaches_no_stage_that_does_not_use_it(key, readers):
+    """Which stages rerun at once; those behind them rerun where their inputs change. The report lists all params."""
+    arch = load(ROOT / "params.yaml").gen.arch
+    found = set()
+    for name in set(STAGES) - {"report"}:
+        declared = [str(param).replace("${gen.arch}", arch) for param in stage(name).get("params", [])]
+        if any(key == one or key.startswith(f"{one}.") or one.startswith(f"{key}.") for one in declared):
+            found.add(name)
+    assert found == readers
+
+
 def test_every_stage_module_is_in_the_graph_or_a_command_of_its_own():
     in_graph = {re.match(r"python -m stages\.(\S+)", stage(name)["cmd"])[1] for name in STAGES}
     assert {path.stem for path in (ROOT / "stages").glob("*.py")} - in_graph - {"__init__"} == {"run"}

@@ -49,6 +49,7 @@ def test_all_faults_are_named_at_once(values):
         ({"preprocess": {"pad_px": 100.0}}, "exactly one of pad_mm"),
         ({"data": {"source": "table"}}, "needs data.root"),
         ({"data": {"source": "table", "root": "x"}}, "take fresh out of study.baselines"),
+        ({"gen": {"labels": "two", "noise": "mask+margin"}}, "noise mask.margin would show it"),
         ({"split": {"test": 0.6, "val": 0.4}}, "leave no training patients"),
     ],
 )
@@ -67,7 +68,7 @@ def test_profile_is_written_with_comments_kept_and_the_rest_unchanged(tmp_path):
     overlay = profile.read("smoke", ROOT / "profiles")
     profile.write(overlay, path)
     assert read_yaml(path) == profile.merge(read_yaml(ROOT / "params.yaml"), overlay)
-    assert "# unet | crn: picks the block below" in path.read_text() and "pad_px: null " in path.read_text()
+    assert "# unet | crn | spade: picks the block below" in path.read_text() and "pad_px: null " in path.read_text()
 
 
 def test_flags_are_what_dvc_takes():

@@ -57,7 +57,10 @@ def test_nothing_runs_again_and_it_is_quick(tiny):
 
 
 def test_other_generator_reruns_no_detector_without_its_images(tiny):
-    output = tiny.call("dvc", "exp", "run", "--name", "crn", "--set-param", "gen.arch=crn")
+    changed = ("gen.arch=spade", "gen.labels=two", "gen.margin=316", "gen.loss=hinge")
+    output = tiny.call("dvc", "exp", "run", "--name", "spade", *(part for one in changed for part in ("--set-param", one)))
+    meta = json.loads((tiny.root / "models/infill/meta.json").read_text())
+    assert (meta["arch"], meta["labels"], meta["margin"], meta["loss"]) == ("spade", "two", 316, "hinge")
     again = ran(output)
     assert {"train_infill", "pool_gan", "quality", "report", "train_detector@gan_4-0", "detect@gan_4-0"} <= again
     cells = {name for name in again if name.startswith(("train_detector", "detect"))}

@@ -134,7 +134,15 @@ def experiment(prepared, tmp_path_factory):  # noqa: F811
     train = GenTrain(
         iterations=2, batch=2, lr=0.001, betas=[0.5, 0.999], discriminator_width=4, perceptual_weight=1.0, perceptual_layers=[], ema=0.0
     )
-    gen = Gen(arch="unet", labels="tri", margin=296, unet=Width(width=4), crn=Width(width=4), train=train)
+    gen = Gen(
+        arch="unet",
+        labels="tri",
+        margin=296,
+        noise="mask",
+        loss="bce",
+        **dict.fromkeys(("unet", "crn", "spade"), Width(width=4)),
+        train=train,
+    )
     shapes = Masks(z_dim=100, width=8, iterations=60, batch=16, lr=0.002, betas=[0.5, 0.999], ema=0.9, min_area=0.02, max_area=0.6)
     infill.train(prepared, root, root / "models/infill", gen, "none", runtime, 0, root / "state")
     masks.train(prepared, root / "models/masks", shapes, runtime, 0, root / "state")

@@ -7,18 +7,19 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
-from pipeline.gan.losses import discriminator_loss
+from pipeline.gan.losses import ADVERSARIAL
 
 
 class Gan(BaseModel):
     """A generator and a discriminator, updated in turn: first the discriminator, then the generator it has just judged.
 
     Subclasses say what is drawn (`paint`), how it is judged (`judge`) and the generator's losses (`wanted`).
+    loss: a key of `losses.ADVERSARIAL`.
     """
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module) -> None:
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, loss: str = "bce") -> None:
         super().__init__()
-        self.generator, self.discriminator = generator, discriminator
+        self.generator, self.discriminator, self.adversarial = generator, discriminator, ADVERSARIAL[loss]
 
     def paint(self, data: Any) -> Tensor:
         """The generated images of a batch."""
@@ -46,7 +47,7 @@ class Gan(BaseModel):
             painted = self.paint(data)
         self.discriminator.requires_grad_(True)
         with discriminator.optim_context(self):
-            judged = discriminator_loss(self.judge(data, self.real(data)), self.judge(data, painted.detach()))
+            judged = self.adversarial.discriminator(self.judge(data, self.real(data)), self.judge(data, painted.detach()))
         discriminator.update_params(judged)
         self.discriminator.requires_grad_(False)  # the generator's loss must not leave gradients there
         with generator.optim_context(self):

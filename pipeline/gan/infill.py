@@ -12,32 +12,34 @@ from pipeline import resume
 from pipeline.errors import PipelineError
 from pipeline.gan import models, patches
 from pipeline.gan.adversarial import Gan, adam
-from pipeline.gan.crn import CascadedRefinement
-from pipeline.gan.losses import VggFeatures, feature_matching, generator_loss, load_vgg
+from pipeline.gan.crn import CascadedRefinement, Spade
+from pipeline.gan.losses import VggFeatures, feature_matching, load_vgg
 from pipeline.gan.patchgan import PatchGAN
 from pipeline.gan.sheets import sheet
 from pipeline.gan.unet import UNet
 from pipeline.params import Gen, GenTrain, Runtime
-from pipeline.preprocess.trilabel import CHANNELS, Labels, tri_label
+from pipeline.preprocess.trilabel import CHANNELS, Labels, Noise, tri_label
 from pipeline.rng import generator
 from pipeline.training import engine
 
-GENERATORS: dict[str, type[nn.Module]] = {"unet": UNet, "crn": CascadedRefinement}
+GENERATORS: dict[str, type[nn.Module]] = {"unet": UNet, "crn": CascadedRefinement, "spade": Spade}
 SHOWN = 10  # patches of samples.png
 
 
-def build(arch: str, labels: Labels, patch_px: int, width: int) -> nn.Module:
+def build(arch: str, labels: Labels, patch_px: int, width: int, noise: Noise = "mask") -> nn.Module:
     """A generator by its name in `GENERATORS`."""
     if arch not in GENERATORS:
         raise PipelineError(f"gen.arch {arch} unknown; choose {' or '.join(GENERATORS)}")
-    return GENERATORS[arch](CHANNELS[labels], patch_px, width)
+    return GENERATORS[arch](CHANNELS[labels], patch_px, width, noise == "mask+margin")
 
 
 class InfillGan(Gan):
     """Adversarial loss (paper eq. 3) and weighted feature matching (eq. 4)."""
 
-    def __init__(self, network: nn.Module, channels: int, patch_px: int, features: VggFeatures | None, train: GenTrain) -> None:
-        super().__init__(network, PatchGAN(channels, patch_px, train.discriminator_width))
+    def __init__(
+        self, network: nn.Module, channels: int, patch_px: int, features: VggFeatures | None, train: GenTrain, loss: str = "bce"
+    ) -> None:
+        super().__init__(network, PatchGAN(channels, patch_px, train.discriminator_width), loss)
         self.weight = train.perceptual_weight
         self.frozen = [features]  # in a list: neither trained, averaged nor saved
 
@@ -55,7 +57,7 @@ class InfillGan(Gan):
     def wanted(self, data: Any, painted: Tensor, logits: Tensor) -> dict[str, Tensor]:
         features = self.frozen[0].to(painted.device) if self.frozen[0] else None
         matching = feature_matching(data["image"], painted, features)
-        return {"adversarial": generator_loss(logits), "feature_matching": self.weight * matching}
+        return {"adversarial": self.adversarial.generator(logits), "feature_matching": self.weight * matching}
 
 
 def train(
@@ -70,7 +72,7 @@ def train(
     features, used = load_vgg(weights, perceptual, gen.train.perceptual_layers)
     width = getattr(gen, gen.arch).width
     meta = {
-        **gen.model_dump(include={"arch", "labels", "margin"}),
+        **gen.model_dump(include={"arch", "labels", "margin", "noise", "loss"}),
         "width": width,
         "patch_px": real.patch_px,
         "patients": sorted(set(real.patients)),
@@ -81,9 +83,11 @@ def train(
     key = resume.fingerprint([meta, gen.train.model_dump(), runtime.model_dump()], [source, *models.CODE])
     folder = resume.folder("train_infill", key, state)
     gan = engine.fit(
-        lambda: InfillGan(build(gen.arch, gen.labels, real.patch_px, width), CHANNELS[gen.labels], real.patch_px, features, gen.train),
+        lambda: InfillGan(
+            build(gen.arch, gen.labels, real.patch_px, width, gen.noise), CHANNELS[gen.labels], real.patch_px, features, gen.train, gen.loss
+        ),
         adam(gen.train.lr, (gen.train.betas[0], gen.train.betas[1])),
-        patches.InfillSamples(real, seed, gen.labels, gen.margin / 256),
+        patches.InfillSamples(real, seed, gen.labels, gen.margin / 256, gen.noise),
         what=f"infilling GAN ({gen.arch})",
         state=folder,
         iterations=gen.train.iterations,
@@ -102,7 +106,7 @@ def train(
 def load(folder: Path) -> "Infiller":
     """The infilling GAN of `folder`, as written by `train`."""
     meta = models.read_meta(folder)
-    network = build(meta["arch"], meta["labels"], meta["patch_px"], meta["width"])
+    network = build(meta["arch"], meta["labels"], meta["patch_px"], meta["width"], meta["noise"])
     return Infiller(models.read_weights(folder, network), meta)
 
 
@@ -114,7 +118,8 @@ class Infiller:
 
     def condition(self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, C, P, P) float32: the labels that the generator was trained with. Arguments as of `fill`."""
-        return tri_label(tissue, masks, noise, cast(Labels, self.meta["labels"]), self.meta["margin"] / 256)
+        labels, noise_in = cast(Labels, self.meta["labels"]), cast(Noise, self.meta["noise"])
+        return tri_label(tissue, masks, noise, labels, self.meta["margin"] / 256, noise_in)
 
     def fill(self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """Patches with a mass painted into each mask.

@@ -3,8 +3,10 @@
 Three deviations from the paper, which describes its networks in a sentence each:
 
 - Noise. The paper fills the hole with noise at full resolution (4.1, step 4). A network that hands it on pixel by pixel, by
-  a skip connection or by the condition of a fine cascade module, prints it into the mass. Here noise enters at
-  resolutions of at most `NOISE_PX` alone, where it varies the mass as a whole.
+  a skip connection or by the condition of a fine cascade module, prints it into the mass; one that never sees it paints a
+  smooth mass, because the grain of the film has no source then. Here the condition brings noise at resolutions of at most
+  `NOISE_PX` alone, where it varies the mass as a whole. Finer noise is added to features with a strength of each channel
+  that begins at 0 (`Grain`), so that it is there as far as the discriminator asks for it, and is shaped by convolutions.
 - Context. At full resolution the generators see the tissue with the hole closed smoothly, and what they paint is added to
   it. So the tissue around the mass comes out as it went in, and no outline is seen where tissue and mass meet.
 - Grids. Features are upsampled by interpolation, because transposed convolutions draw grids (Odena et al. 2016).
@@ -23,18 +25,18 @@ def centred(image: Tensor) -> Tensor:
     return image * 2 - 1
 
 
-def without_noise(condition: Tensor) -> Tensor:
-    """The centred condition (N, C, P, P) with 0 in place of the noise in the hole. Channel 0 is tissue, channel 1 the mask."""
-    tissue, hole = condition[:, :1], (condition[:, 1:2] + 1) / 2
-    return torch.cat([tissue * (1 - hole), condition[:, 1:]], 1)
+def hole(condition: Tensor, margin: bool) -> Tensor:
+    """Where the centred condition (N, C, P, P) holds noise: (N, 1, P, P) in {0, 1}; the mask, and with `margin` channel 2 too."""
+    parts = condition[:, 1:3] if margin else condition[:, 1:2]
+    return ((parts + 1) / 2).sum(1, keepdim=True)  # the margin is a ring around the mask: they never overlap
 
 
-def interpolated(condition: Tensor) -> Tensor:
+def interpolated(condition: Tensor, hole: Tensor) -> Tensor:
     """The centred condition (N, C, P, P) with the hole closed smoothly from the tissue around it.
 
     Pull-push (Gortler et al. 1996): means of the known pixels of ever larger cells, upsampled into what is unknown.
     """
-    known = (1 - condition[:, 1:2]) / 2
+    known = 1 - hole
     return torch.cat([_close(condition[:, :1] * known, known), condition[:, 1:]], 1)
 
 
@@ -47,33 +49,50 @@ def _close(image: Tensor, known: Tensor) -> Tensor:
     return image + (1 - known) * doubled(coarse)
 
 
-def shrunk(condition: Tensor, size: int) -> Tensor:
+def shrunk(condition: Tensor, hole: Tensor, size: int) -> Tensor:
     """The centred condition (N, C, P, P) at a coarser resolution: (N, C, size, size).
 
     Up to `NOISE_PX` the noise is kept and sampled (its mean over a cell would hardly vary); above it is left out.
     """
     factor = condition.shape[-1] // size
-    clean = F.avg_pool2d(without_noise(condition), factor)
+    clean = F.avg_pool2d(torch.cat([condition[:, :1] * (1 - hole), condition[:, 1:]], 1), factor)
     if size > NOISE_PX:
         return clean
-    hole = F.avg_pool2d((condition[:, 1:2] + 1) / 2, factor)
     noise = condition[:, :1, factor // 2 :: factor, factor // 2 :: factor]
-    return torch.cat([clean[:, :1] + hole * noise, clean[:, 1:]], 1)
+    return torch.cat([clean[:, :1] + F.avg_pool2d(hole, factor) * noise, clean[:, 1:]], 1)
 
 
-def unaffected(mask: Tensor, size: int) -> Tensor:
+def noise_at(condition: Tensor, hole: Tensor, size: int) -> Tensor:
+    """The noise of the centred condition at a resolution, 0 outside of the hole: (N, 1, size, size)."""
+    factor = condition.shape[-1] // size
+    noise: Tensor = (condition[:, :1] * hole)[:, :, factor // 2 :: factor, factor // 2 :: factor]
+    return noise
+
+
+class Grain(nn.Module):
+    """Adds noise (N, 1, S, S) to features (N, C, S, S) by a learned strength of each channel (Karras et al. 2019, section 3.2)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.strength = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+    def forward(self, features: Tensor, noise: Tensor) -> Tensor:
+        return features + self.strength * noise
+
+
+def unaffected(hole: Tensor, size: int) -> Tensor:
     """1 where a feature of an encoder at resolution `size` has seen no pixel of the hole, else 0: (N, 1, size, size).
 
-    mask: (N, 1, P, P) in {0, 1}. The receptive field of 4x4 convolutions of stride 2 ends less than a cell beyond its own
+    hole: (N, 1, P, P) in {0, 1}. The receptive field of 4x4 convolutions of stride 2 ends less than a cell beyond its own
     cell, so the cells next to the hole are left out as well.
     """
-    hole = F.max_pool2d(mask, mask.shape[-1] // size)
-    return 1 - F.max_pool2d(hole, 3, 1, 1)
+    touched = F.max_pool2d(hole, hole.shape[-1] // size)
+    return 1 - F.max_pool2d(touched, 3, 1, 1)
 
 
-def norm(channels: int) -> nn.Module:
+def norm(channels: int, affine: bool = True) -> nn.Module:
     """Layer normalisation over channels and pixels, as in CRN: it needs no batch, and works at 1x1 and 2x2 too."""
-    return nn.GroupNorm(1, channels)
+    return nn.GroupNorm(1, channels, affine=affine)
 
 
 def refine(inputs: int, outputs: int, normalised: bool = True) -> nn.Sequential:

@@ -1,8 +1,8 @@
 """Losses of the GANs: adversarial (paper eqs. 2 and 3) and feature matching (eq. 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,15 +15,44 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Mean binary cross-entropy of logits of any shape: real ones towards 1, fake ones towards 0 (eqs. 2 and 3, halved)."""
-    real, fake = real.float(), fake.float()
-    return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
+class Adversarial(NamedTuple):
+    """A pair of losses of logits of any shape: discriminator(real, fake) and generator(fake)."""
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
 
 
-def generator_loss(fake: Tensor) -> Tensor:
+def _bce_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Mean binary cross-entropy: real ones towards 1, fake ones towards 0 (eqs. 2 and 3, halved)."""
+    return (F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean()) / 2
+
+
+def _bce_generator(fake: Tensor) -> Tensor:
     """Non-saturating form of the minimax loss: logits of generated images towards 1 (Goodfellow et al. 2014, section 3)."""
     return F.softplus(-fake.float()).mean()
+
+
+def _squares_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return ((real.float() - 1).square().mean() + fake.float().square().mean()) / 2
+
+
+def _squares_generator(fake: Tensor) -> Tensor:
+    return (fake.float() - 1).square().mean() / 2
+
+
+def _hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return (F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean()) / 2
+
+
+def _hinge_generator(fake: Tensor) -> Tensor:
+    return -fake.float().mean()
+
+
+ADVERSARIAL = {
+    "bce": Adversarial(_bce_discriminator, _bce_generator),
+    "lsgan": Adversarial(_squares_discriminator, _squares_generator),  # least squares, labels 0, 1, 1 (Mao et al. 2017, eq. 9)
+    "hinge": Adversarial(_hinge_discriminator, _hinge_generator),  # Lim and Ye 2017; Miyato et al. 2018, eqs. 16 and 17
+}
 
 
 class VggFeatures(nn.Module):

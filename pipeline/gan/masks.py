@@ -14,7 +14,6 @@ from pipeline.errors import PipelineError
 from pipeline.gan import models, patches
 from pipeline.gan.adversarial import Gan, adam
 from pipeline.gan.dcgan import MaskDiscriminator, MaskGenerator
-from pipeline.gan.losses import generator_loss
 from pipeline.gan.sheets import sheet
 from pipeline.params import Masks, Runtime
 from pipeline.rng import generator
@@ -42,7 +41,7 @@ class MaskGan(Gan):
         return torch.as_tensor(data)
 
     def wanted(self, data: Any, painted: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        return {"generator": generator_loss(logits)}
+        return {"generator": self.adversarial.generator(logits)}
 
 
 def train(source: Path, target: Path, params: Masks, runtime: Runtime, seed: int, state: Path = resume.ROOT) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError, raise_all
 from pipeline.io import read_image, to_unit
-from pipeline.preprocess.trilabel import Labels, tri_label
+from pipeline.preprocess.trilabel import Labels, Noise, tri_label
 from pipeline.rng import generator
 
 
@@ -77,8 +77,8 @@ class InfillSamples:
     Turned and mirrored (the paper augments by rotation and flips), with fresh noise, all by (seed, sample number).
     """
 
-    def __init__(self, patches: Patches, seed: int, labels: Labels, margin: float) -> None:
-        self.patches, self.seed, self.labels, self.margin = patches, seed, labels, margin
+    def __init__(self, patches: Patches, seed: int, labels: Labels, margin: float, noise_in: Noise = "mask") -> None:
+        self.patches, self.seed, self.labels, self.margin, self.noise_in = patches, seed, labels, margin, noise_in
 
     def __len__(self) -> int:
         return len(self.patches)
@@ -89,7 +89,7 @@ class InfillSamples:
         way = int(rng.integers(8))
         image, mask = turn(self.patches.images[index], way), turn(self.patches.masks[index], way)
         noise = rng.random(image.shape, np.float32)
-        return {"condition": tri_label(image, mask, noise, self.labels, self.margin), "image": image[None]}
+        return {"condition": tri_label(image, mask, noise, self.labels, self.margin, self.noise_in), "image": image[None]}
 
 
 def turn(image: NDArray[Any], way: int) -> NDArray[Any]:

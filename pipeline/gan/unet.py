@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.gan.layers import NOISE_PX, SLOPE, centred, doubled, interpolated, norm, refine, unaffected
+from pipeline.gan.layers import NOISE_PX, SLOPE, Grain, centred, doubled, hole, interpolated, noise_at, norm, refine, unaffected
 
 
 class UNet(nn.Module):
@@ -13,18 +13,23 @@ class UNet(nn.Module):
 
     Skip connections of levels finer than `NOISE_PX` are blanked at and next to the hole; at full resolution the condition
     with its hole closed enters (see `layers`). Features are upsampled after their convolution, which costs a quarter.
+    margin: whether the condition holds noise over the margin (its channel 2) as well as over the mask.
     """
 
-    def __init__(self, channels: int, patch_px: int, width: int) -> None:
+    def __init__(self, channels: int, patch_px: int, width: int, margin: bool = False) -> None:
         super().__init__()
         levels = patch_px.bit_length() - 1
         if patch_px != 2**levels or levels < 3:
             raise ValueError(f"patch_px {patch_px} is no power of two of at least 8")
+        self.margin = margin
         widths = [min(2**level, 8) * width for level in range(levels)]
         inputs = [channels, *widths[:-1]]
         self.encoder = nn.ModuleList(self._down(i, o, 0 < k < levels - 1) for k, (i, o) in enumerate(zip(inputs, widths, strict=True)))
         above = [2 * w for w in widths[:-1]] + widths[-1:]  # what each decoder level gets: features and skip
         self.decoder = nn.ModuleList(refine(above[k], widths[max(k - 1, 0)]) for k in reversed(range(levels)))
+        self.grain = nn.ModuleDict(
+            {str(size): Grain(widths[max(levels - k - 2, 0)]) for k in range(levels) if (size := 2 ** (k + 1)) > NOISE_PX}
+        )
         self.last = refine(width + channels, width, normalised=False)
         self.out = nn.Conv2d(width, 1, 3, padding=1)
 
@@ -34,16 +39,19 @@ class UNet(nn.Module):
         return nn.Sequential(nn.Conv2d(inputs, outputs, 4, 2, 1), *middle, nn.LeakyReLU(SLOPE))
 
     def forward(self, condition: Tensor) -> Any:
-        condition, mask = centred(condition), condition[:, 1:2]
+        condition = centred(condition)
+        blank = hole(condition, self.margin)
         skips = []
         x = condition
         for down in self.encoder:
             x = down(x)
-            skips.append(x if x.shape[-1] <= NOISE_PX else x * unaffected(mask, x.shape[-1]))
+            skips.append(x if x.shape[-1] <= NOISE_PX else x * unaffected(blank, x.shape[-1]))
         x = skips.pop()
         for up in self.decoder:
             x = doubled(up(x))
+            if (size := str(x.shape[-1])) in self.grain:
+                x = self.grain[size](x, noise_at(condition, blank, x.shape[-1]))
             if skips:
                 x = torch.cat([x, skips.pop()], 1)
-        base = interpolated(condition)
+        base = interpolated(condition, blank)
         return (base[:, :1] + self.out(self.last(torch.cat([x, base], 1))) + 1) / 2

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Labels = Literal["tri", "two"]
+Noise = Literal["mask", "mask+margin", "none"]
 CHANNELS: dict[Labels, int] = {"tri": 3, "two": 2}
 
 
@@ -36,21 +37,27 @@ def tri_label(
     noise: NDArray[np.floating[Any]],
     labels: Labels = "tri",
     margin_scale: float = 296 / 256,
+    noise_in: Noise = "mask",
 ) -> NDArray[np.float32]:
     """Stack tissue with the lesion replaced by noise, mask and, for `tri`, margin (paper 4.1, step 4).
 
     tissue, noise: (..., P, P) float in [0, 1], noise uniform. mask: (..., P, P) bool.
+    noise_in: what is replaced. `mask`: the lesion, as in the paper, which leaves the tissue that a real lesion has drawn in
+    and spiculated in sight while training; `mask+margin`: that as well; `none`: the lesion, by an even 0.5.
     Returns (..., C, P, P) float32 in [0, 1], C = 3 for `tri` and 2 for `two`.
-    Raises ValueError for other labels, unequal shapes, an empty mask or margin_scale <= 1.
+    Raises ValueError for other labels, unequal shapes, an empty mask, margin_scale <= 1, and where a two-channel condition
+    would show the margin as noise.
     """
     if labels not in CHANNELS:
         raise ValueError(f"labels {labels!r} unknown; choose {' or '.join(CHANNELS)}")
+    if labels == "two" and noise_in == "mask+margin":
+        raise ValueError("labels two leaves the margin out: noise over mask+margin would show it; use noise mask or labels tri")
     if not tissue.shape == mask.shape == noise.shape:
         raise ValueError(f"shapes differ: tissue {tissue.shape}, mask {mask.shape}, noise {noise.shape}")
     mask = np.asarray(mask, bool)
-    channels = [np.where(mask, noise, tissue), mask]
-    if labels == "tri":
-        channels.append(margin(mask, margin_scale))
+    rings = [margin(mask, margin_scale)] if labels == "tri" else []
+    hole = mask | rings[0] if noise_in == "mask+margin" else mask
+    channels = [np.where(hole, np.float32(0.5) if noise_in == "none" else noise, tissue), mask, *rings]
     return np.stack(channels, -3, dtype=np.float32, casting="same_kind")
 
 

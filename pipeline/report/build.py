@@ -88,7 +88,7 @@ def content(params: Params, results: Results, reports: Path, quality: Path, inpu
 
 def subtitle(params: Params, results: Results) -> str:
     test, gen, seeds = results.test, params.gen, len(params.study.seeds)
-    arch = {"unet": "U-Net", "crn": "CRN"}[gen.arch]
+    arch = {"unet": "U-Net", "crn": "CRN", "spade": "SPADE"}[gen.arch]
     labels = {"tri": "tri-label", "two": "two-channel"}[gen.labels]
     return (
         f"Data: {params.data.source}. Generator: {labels} {arch}. Detector: Light-Head R-CNN with ResNet-{params.detector.depth}, "

@@ -55,6 +55,24 @@ def real_masks(sources: Sources) -> MaskSource:
     return MaskSource("real", draw, frozenset(patch.patient_id for patch in sources.patches))
 
 
+def ellipse_masks(sources: Sources) -> MaskSource:
+    """Ellipses with the area, the proportions and the direction of real training masks: what is left out is the outline alone."""
+    real = real_masks(sources)
+    return MaskSource("ellipse", lambda item, attempt: as_ellipse(real.draw(item, attempt)), real.patients)
+
+
+def as_ellipse(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(P, P) bool: the ellipse about the patch's centre with the area and the ratio and direction of second moments of a mask."""
+    points = np.argwhere(mask).astype(float)
+    moments = np.cov(points.T, bias=True) + np.eye(2) / 12  # a pixel is a square, not a point
+    moments *= mask.sum() / (4 * np.pi * np.sqrt(np.linalg.det(moments)))  # an ellipse of covariance C has the area 4 pi sqrt(det C)
+    away = np.moveaxis(np.indices(mask.shape), 0, -1) - (np.array(mask.shape) - 1) / 2
+    return np.asarray(np.einsum("...i,ij,...j", away, np.linalg.inv(moments), away) <= 4)
+
+
+MASKS: dict[str, Callable[[Sources], MaskSource]] = {"real": real_masks, "ellipse": ellipse_masks}  # without a mask GAN
+
+
 def learned_masks(sampler: MaskSampler, seed: int) -> MaskSource:
     """Masks of a trained DCGAN."""
     return MaskSource("dcgan", lambda item, attempt: sampler.sample(seed, item, attempt), frozenset(sampler.meta["patients"]))

@@ -17,12 +17,14 @@ TRAIN = GenTrain(
     perceptual_weight=100.0, perceptual_layers=["conv1_2"], ema=0.9,
 )  # fmt: skip
 
+WIDTHS = dict.fromkeys(("unet", "crn", "spade"), Width(width=8))
+
 
 def gen(**more):
-    return Gen(**{"arch": "unet", "labels": "tri", "margin": 296, "unet": Width(width=8), "crn": Width(width=8), "train": TRAIN, **more})
+    return Gen(**{"arch": "unet", "labels": "tri", "margin": 296, "noise": "mask", "loss": "bce", **WIDTHS, "train": TRAIN, **more})
 
 
-@pytest.fixture(scope="module", params=["unet", "crn"])
+@pytest.fixture(scope="module", params=["unet", "crn", "spade"])
 def model(request, prepared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("infill")
     infill.train(prepared, folder, folder / "model", gen(arch=request.param), "none", RUNTIME, 3, folder / "state")
@@ -89,10 +91,18 @@ def test_weights_that_do_not_fit_are_an_error(model, tmp_path):
         infill.load(tmp_path)
 
 
-def test_two_channel_labels_leave_the_margin_out(prepared, held, noise, tmp_path):
-    short = gen(labels="two", train=TRAIN.model_copy(update={"iterations": 1}))
+@pytest.mark.parametrize(
+    ("changed", "channels"),
+    [({"labels": "two"}, 2), ({"noise": "mask+margin", "loss": "hinge"}, 3), ({"noise": "none", "loss": "lsgan", "margin": 316}, 3)],
+)
+def test_ablations_train_and_are_remembered_by_the_model(prepared, held, noise, tmp_path, changed, channels):
+    short = gen(**changed, train=TRAIN.model_copy(update={"iterations": 2}))
     infill.train(prepared, tmp_path, tmp_path / "model", short, "none", RUNTIME, 3, tmp_path / "state")
-    assert infill.load(tmp_path / "model").condition(held.images, held.masks, noise).shape == (8, 2, 32, 32)
+    infiller = infill.load(tmp_path / "model")
+    assert infiller.condition(held.images, held.masks, noise).shape == (8, channels, 32, 32)
+    assert {key: infiller.meta[key] for key in changed} == changed
+    other = infiller.fill(held.images, held.masks, 1 - noise)
+    assert np.array_equal(infiller.fill(held.images, held.masks, noise), other) == (changed.get("noise") == "none")
 
 
 @pytest.mark.parametrize("arch", infill.GENERATORS)

@@ -7,20 +7,45 @@ import pytest
 import torch
 
 from pipeline.errors import PipelineError
-from pipeline.gan.losses import VggFeatures, discriminator_loss, feature_matching, generator_loss, load_vgg
+from pipeline.gan.losses import ADVERSARIAL, VggFeatures, feature_matching, load_vgg
 from tests import imagenet
 
 
-def test_adversarial_losses_of_constant_logits():
+def test_binary_cross_entropy_of_constant_logits():
+    discriminator, generator = ADVERSARIAL["bce"]
     zero, two = torch.zeros(2, 1, 3, 3), torch.full((2, 1, 3, 3), 2.0)
-    assert discriminator_loss(zero, zero).item() == pytest.approx(math.log(2))
-    assert generator_loss(zero).item() == pytest.approx(math.log(2))
+    assert discriminator(zero, zero).item() == pytest.approx(math.log(2))
+    assert generator(zero).item() == pytest.approx(math.log(2))
     # -log sigmoid(2) = log(1 + exp(-2)); real ones are judged right, fake ones wrong
     right, wrong = math.log(1 + math.exp(-2)), math.log(1 + math.exp(2))
-    assert discriminator_loss(two, two).item() == pytest.approx((right + wrong) / 2)
-    assert generator_loss(two).item() == pytest.approx(right)
-    assert generator_loss(torch.full((1,), 1000.0)).item() == 0  # no overflow
-    assert generator_loss(torch.full((1,), -1000.0)).item() == pytest.approx(1000)
+    assert discriminator(two, two).item() == pytest.approx((right + wrong) / 2)
+    assert generator(two).item() == pytest.approx(right)
+    assert generator(torch.full((1,), 1000.0)).item() == 0  # no overflow
+    assert generator(torch.full((1,), -1000.0)).item() == pytest.approx(1000)
+
+
+@pytest.mark.parametrize(
+    ("loss", "discriminator", "generator"),
+    [
+        ("lsgan", ((3 - 1) ** 2 + 0.5**2) / 2, (0.5 - 1) ** 2 / 2),
+        ("hinge", (0 + 1.5) / 2, -0.5),  # a real logit beyond 1 costs nothing
+    ],
+)
+def test_other_adversarial_losses_of_constant_logits(loss, discriminator, generator):
+    real, fake = torch.full((2, 1, 3, 3), 3.0), torch.full((2, 1, 3, 3), 0.5)
+    assert ADVERSARIAL[loss].discriminator(real, fake).item() == pytest.approx(discriminator)
+    assert ADVERSARIAL[loss].generator(fake).item() == pytest.approx(generator)
+
+
+@pytest.mark.parametrize("loss", ADVERSARIAL)
+def test_every_adversarial_loss_pulls_the_right_way(loss):
+    """The discriminator's loss falls with higher real and lower fake logits, the generator's with higher fake ones."""
+    real, fake = (torch.full((4,), value, requires_grad=True) for value in (0.3, 0.2))
+    ADVERSARIAL[loss].discriminator(real, fake).backward()
+    assert (real.grad < 0).all() and (fake.grad > 0).all()
+    fake.grad = None
+    ADVERSARIAL[loss].generator(fake).backward()
+    assert (fake.grad < 0).all()
 
 
 def test_feature_matching_of_constant_images():

@@ -10,7 +10,7 @@ from pipeline.gan import layers
 from pipeline.gan.dcgan import MaskDiscriminator, MaskGenerator
 from pipeline.gan.infill import GENERATORS, build
 from pipeline.gan.patchgan import PatchGAN, receptive_field
-from pipeline.preprocess.trilabel import tri_label
+from pipeline.preprocess.trilabel import margin, tri_label
 
 SIZES = [32, 64, 128, 256, 512]
 
@@ -19,12 +19,12 @@ def count(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def condition(side, seed, radius=0.25):
+def condition(side, seed, radius=0.25, noise_in="mask"):
     """(1, 3, side, side): one disc of noise in even tissue."""
     y, x = np.mgrid[:side, :side] / side - 0.5
     mask = x**2 + y**2 < radius**2
     noise = np.random.default_rng(seed).random((side, side)).astype(np.float32)
-    return torch.from_numpy(tri_label(np.full((side, side), 0.4, np.float32), mask, noise))[None], mask, noise
+    return torch.from_numpy(tri_label(np.full((side, side), 0.4, np.float32), mask, noise, noise_in=noise_in))[None], mask, noise
 
 
 @pytest.mark.parametrize("arch", GENERATORS)
@@ -48,8 +48,8 @@ def test_sizes_that_cannot_be_halved_are_refused():
     for make in (lambda: MaskGenerator(48, 10, 4), lambda: build("unet", "tri", 48, 4), lambda: build("crn", "tri", 48, 4)):
         with pytest.raises(ValueError, match="48 is no power of two"):
             make()
-    with pytest.raises(PipelineError, match="spade unknown; choose unet or crn"):
-        build("spade", "tri", 64, 4)
+    with pytest.raises(PipelineError, match="vae unknown; choose unet or crn or spade"):
+        build("vae", "tri", 64, 4)
 
 
 def test_parameters_of_the_mask_gan_counted_by_hand():
@@ -90,6 +90,52 @@ def test_noise_varies_the_mass_but_is_not_printed_into_it(arch):
     assert abs(np.corrcoef(fine[0][mask], fine[1][mask])[0, 1]) < 0.1
 
 
+@pytest.mark.parametrize("arch", GENERATORS)
+def test_grain_enters_within_the_hole_alone_and_learns(arch):
+    """With a strength, fine noise changes the mass; its gradient is not zero where the strength still is."""
+    torch.manual_seed(0)
+    network = build(arch, "tri", 64, 16)
+    image, mask, _ = condition(64, 1)
+    network(image)[0, 0][torch.from_numpy(mask)].square().sum().backward()
+    assert list(network.grain) == ["32", "64"]
+    assert all(grain.strength.grad.abs().sum() > 0 for grain in network.grain.values())
+    condition_px = image * 2 - 1
+    noise = layers.noise_at(condition_px, layers.hole(condition_px, False), 64)[0, 0].numpy()
+    assert (noise[~mask] == 0).all() and noise[mask].std() > 0.5
+
+
+@pytest.mark.parametrize("arch", GENERATORS)
+def test_what_the_noise_covers_is_unknown_to_the_generator(arch):
+    """mask+margin: the result does not depend on the tissue under the margin, which real spicules reach; with mask it does."""
+    torch.manual_seed(0)
+    tissue = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    _, mask, noise = condition(64, 1)
+    ring = margin(mask)
+    other = np.where(ring, 1 - tissue, tissue)
+    for noise_in, same in (("mask+margin", True), ("mask", False)):
+        network = build(arch, "tri", 64, 8, noise_in)
+        with torch.inference_mode():
+            a, b = (network(torch.from_numpy(tri_label(one, mask, noise, noise_in=noise_in))[None]) for one in (tissue, other))
+        assert torch.equal(a, b) == same
+
+
+def test_no_noise_gives_one_mass():
+    (first, _, _), (second, _, _) = condition(64, 1, noise_in="none"), condition(64, 2, noise_in="none")
+    assert torch.equal(first, second)
+
+
+def test_spade_is_modulated_at_every_pixel():
+    """With features that are equal everywhere, the condition alone makes the output differ from place to place."""
+    torch.manual_seed(0)
+    block = build("spade", "tri", 64, 8).cascade[-1]
+    features = torch.ones(1, 16, 64, 64)
+    even, half = torch.zeros(2, 1, 3, 64, 64)
+    half[..., 32:] = 1
+    with torch.inference_mode():
+        flat, split = (block(features, one)[0, :, 8:-8, 8:-8] for one in (even, half))
+    assert flat.std((1, 2)).max() < 1e-4 < split.std((1, 2)).max()
+
+
 def test_fine_skips_hold_nothing_of_the_hole():
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 20:40, 20:40] = 1
@@ -107,10 +153,10 @@ def test_shrunk_condition_averages_tissue_and_samples_noise():
     image = torch.zeros(1, 2, 32, 32)
     image[:, 0] = torch.arange(32.0) / 31 - 0.5  # tissue rises to the right
     image[:, 1] = -1  # no hole
-    assert torch.allclose(layers.shrunk(image, 16)[0, 0, 0, 3], image[0, 0, 0, 6:8].mean())
+    assert torch.allclose(layers.shrunk(image, layers.hole(image, False), 16)[0, 0, 0, 3], image[0, 0, 0, 6:8].mean())
     image[:, 1] = 1  # all hole: noise alone
-    assert torch.equal(layers.shrunk(image, 16)[0, 0], image[0, 0, 1::2, 1::2])
-    assert layers.shrunk(image, 32)[0, 0].abs().max() == 0  # too fine for noise
+    assert torch.equal(layers.shrunk(image, layers.hole(image, False), 16)[0, 0], image[0, 0, 1::2, 1::2])
+    assert layers.shrunk(image, layers.hole(image, False), 32)[0, 0].abs().max() == 0  # too fine for noise
 
 
 def test_the_hole_is_closed_from_the_tissue_around_it():
@@ -119,11 +165,11 @@ def test_the_hole_is_closed_from_the_tissue_around_it():
     image[:, 1] = -1
     image[:, 1, 8:24, 8:24] = 1
     image[:, 0, 8:24, 8:24] = torch.rand(16, 16)  # noise
-    closed = layers.interpolated(image)[0, 0]
+    closed = layers.interpolated(image, layers.hole(image, False))[0, 0]
     known = image[0, 1] < 0
     assert torch.equal(closed[known], image[0, 0][known])
     assert (closed[8:24, 8:24] - torch.linspace(-1, 1, 32)[8:24]).abs().max() < 0.35  # a slope goes on, roughly
     image[:, 0, 8:24, 8:24] = torch.rand(16, 16)
-    assert torch.equal(layers.interpolated(image)[0, 0], closed)
+    assert torch.equal(layers.interpolated(image, layers.hole(image, False))[0, 0], closed)
     image[:, 1] = 1
-    assert layers.interpolated(image)[:, 0].abs().max() == 0  # nothing is known: grey
+    assert layers.interpolated(image, layers.hole(image, False))[:, 0].abs().max() == 0  # nothing is known: grey

@@ -79,3 +79,13 @@ def test_tri_label_refuses_other_labels_and_shapes():
         tri_label(tissue, mask, tissue, "one")
     with pytest.raises(ValueError, match="shapes differ"):
         tri_label(tissue, mask, np.zeros((5, 5)))
+
+
+def test_what_the_noise_replaces():
+    tissue, noise, mask = np.full((6, 6), 0.25), np.full((6, 6), 0.75), square(6, 2, 2, 2)
+    wide = tri_label(tissue, mask, noise, margin_scale=2, noise_in="mask+margin")
+    assert np.array_equal(wide[0] == 0.75, square(6, 1, 1, 4))
+    assert np.array_equal(wide[1:], tri_label(tissue, mask, noise, margin_scale=2)[1:])
+    assert np.array_equal(tri_label(tissue, mask, noise, "two", noise_in="none")[0], np.where(mask, 0.5, 0.25))
+    with pytest.raises(ValueError, match="would show it"):
+        tri_label(tissue, mask, noise, "two", noise_in="mask+margin")

@@ -91,6 +91,26 @@ def test_pasted_mass_never_comes_from_the_hosts_patient(sources, tmp_path):
     assert all(donors[image["source_patch"]] != image["patient_id"] for image in images)
 
 
+@pytest.mark.parametrize(("ratio", "angle"), [(1.0, 0.0), (2.0, 0.5), (3.0, 2.0)])
+def test_ellipse_masks_keep_area_proportions_and_direction(ratio, angle):
+    """An ellipse becomes itself about the patch's centre; a shape with holes and notches keeps its area."""
+    rows, columns = np.mgrid[:64, :64]
+    u, v = (columns - 26) * np.cos(angle) + (rows - 36) * np.sin(angle), (rows - 36) * np.cos(angle) - (columns - 26) * np.sin(angle)
+    mask = (u / (6 * ratio)) ** 2 + (v / 6) ** 2 <= 1
+    found = inserting.as_ellipse(mask)
+    shifted = np.roll(mask, (-4, 6), (0, 1))
+    assert (found & shifted).sum() / (found | shifted).sum() > 0.85
+    notched = mask & (rows % 4 > 0)
+    assert inserting.as_ellipse(notched).sum() == pytest.approx(notched.sum(), rel=0.03)
+
+
+def test_ellipse_masks_are_those_of_the_real_ones(sources):
+    real, smooth = inserting.MASKS["real"](sources), inserting.MASKS["ellipse"](sources)
+    for item in range(5):
+        assert smooth.draw(item, 0).sum() == pytest.approx(real.draw(item, 0).sum(), rel=0.05)
+    assert (smooth.kind, smooth.patients) == ("ellipse", real.patients)
+
+
 def test_real_lesion_of_a_host_stays_annotated(sources, tmp_path):
     for name, lesions in (("gan", 2), ("hosts", 1)):
         write(name, methods(sources, "lesion_free")[name], 4, 3, tmp_path / name)
