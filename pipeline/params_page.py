@@ -126,7 +126,7 @@ def choices(words: str) -> list[str]:
     parts = re.sub(r"\([^)]*\)", "", words).split(" | ")
     if len(parts) == 1:
         return []
-    picked = [re.findall(r"[\w.-]+", parts[0])[-1], *(re.findall(r"[\w.-]+", part)[0] for part in parts[1:])]
+    picked = [re.findall(r"[\w.+-]+", parts[0])[-1], *(re.findall(r"[\w.+-]+", part)[0] for part in parts[1:])]
     return [one.strip(".-") for one in picked]
 
 
