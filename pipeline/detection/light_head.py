@@ -10,6 +10,7 @@ import pipeline.detection.ops  # noqa: F401, I001 (before mmdet: it makes mmcv.o
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.task_modules.assigners import MaxIoUAssigner
@@ -20,6 +21,20 @@ from torchvision.ops import ps_roi_align
 
 BINS = 7  # the pooled map is BINS x BINS
 THIN = 10  # channels of a pooled map
+
+
+class WideConv(nn.Conv2d):
+    """A 1 x k convolution; on a CPU it is done as a k x 1 one on the transposed map, up to three times as fast there."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__(inputs, outputs, (1, kernel), padding=(0, kernel // 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return super().forward(x)
+        turned = x.transpose(2, 3).contiguous(memory_format=torch.channels_last)
+        convolved = F.conv2d(turned, self.weight.transpose(2, 3), self.bias, padding=(self.kernel_size[1] // 2, 0))
+        return convolved.transpose(2, 3).contiguous(memory_format=torch.channels_last)
 
 
 @MODELS.register_module()
@@ -33,10 +48,9 @@ class LargeSeparableConv(BaseModule):
     def __init__(self, in_channels: int, mid_channels: int, kernel: int = 15, init_cfg: Any = None) -> None:
         super().__init__(init_cfg or {"type": "Xavier", "layer": "Conv2d", "distribution": "uniform"})
         tall: dict[str, Any] = {"kernel_size": (kernel, 1), "padding": (kernel // 2, 0)}
-        wide: dict[str, Any] = {"kernel_size": (1, kernel), "padding": (0, kernel // 2)}
         thin = THIN * BINS * BINS
-        self.tall_first = nn.Sequential(nn.Conv2d(in_channels, mid_channels, **tall), nn.Conv2d(mid_channels, thin, **wide))
-        self.wide_first = nn.Sequential(nn.Conv2d(in_channels, mid_channels, **wide), nn.Conv2d(mid_channels, thin, **tall))
+        self.tall_first = nn.Sequential(nn.Conv2d(in_channels, mid_channels, **tall), WideConv(mid_channels, thin, kernel))
+        self.wide_first = nn.Sequential(WideConv(in_channels, mid_channels, kernel), nn.Conv2d(mid_channels, thin, **tall))
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         c4, c5 = features[-2:]
@@ -50,6 +64,19 @@ class C4RPNHead(RPNHead):
     def forward(self, features: tuple[Tensor, ...]) -> Any:
         scores, deltas = super().forward(features[:1])
         return [one.float() for one in scores], [one.float() for one in deltas]
+
+    def _bbox_post_process(self, results: Any, cfg: Any, **how: Any) -> Any:
+        """NMS of the best candidates alone, of more of them until `cfg.max_per_img` are kept: the same proposals in less time.
+
+        Whether a box is kept depends on better ones only, so the first that are kept are those of all candidates.
+        """
+        results = results[results.scores.sort(descending=True, stable=True).indices]
+        size = 2 * cfg.max_per_img
+        while True:
+            kept = super()._bbox_post_process(results[:size], cfg, **how)
+            if len(kept) >= cfg.max_per_img or size >= len(results):
+                return kept
+            size *= 2
 
 
 @TASK_UTILS.register_module()

@@ -68,7 +68,7 @@ def train(annotations: Path, target: Path, detector: Detector, runtime: Runtime,
 
     trained = engine.fit(
         build,
-        lambda model: torch.optim.AdamW(model.parameters(), lr=detector.lr, weight_decay=WEIGHT_DECAY),
+        lambda model: torch.optim.AdamW(model.parameters(), lr=detector.lr, weight_decay=WEIGHT_DECAY, fused=True),
         images,
         what=f"detector {cell}",
         state=folder,

@@ -6,7 +6,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from pipeline.detection import config
-from pipeline.detection.light_head import LargeSeparableConv, LightBBoxHead, PSRoIAlign
+from pipeline.detection.light_head import C4RPNHead, LargeSeparableConv, LightBBoxHead, PSRoIAlign, WideConv
 from tests.detection.conftest import DETECTOR
 
 
@@ -52,6 +52,35 @@ def test_the_large_separable_convolution_by_hand():
     assert first is c4 and thin.shape == (1, 490, 21, 19)
     reached = (thin[0] != neck((c4, torch.zeros_like(c5)))[1][0]).any(0).nonzero()
     assert reached.min(0).values.tolist() == [3, 2] and reached.max(0).values.tolist() == [17, 16]  # 7 px to each side
+
+
+def test_a_wide_convolution_is_the_plain_one():
+    wide = WideConv(5, 7, 15)
+    plain = torch.nn.Conv2d(5, 7, (1, 15), padding=(0, 7))
+    plain.load_state_dict(wide.state_dict())
+    results = []
+    for conv in (wide, plain):
+        x = torch.arange(5 * 6 * 19.0).view(1, 5, 6, 19).sin().requires_grad_()
+        (conv(x) ** 2).sum().backward()
+        results.append((conv(x), x.grad, conv.weight.grad, conv.bias.grad))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kept", [5, 60, 400])
+def test_proposals_are_those_of_nms_over_all_candidates(kept):
+    """400 candidates, many of them alike and some of equal score; the box of rank k is kept or not whatever follows it."""
+    head = detector(proposals=[kept, kept]).rpn_head
+    rng = torch.Generator().manual_seed(3)
+    corner = torch.rand(400, 2, generator=rng) * 80
+    boxes = torch.cat([corner, corner + 15 + torch.rand(400, 2, generator=rng) * 15], 1)
+    scores = torch.rand(400, generator=rng).mul(50).round() / 50
+    made = [InstanceData(bboxes=boxes, scores=scores, level_ids=torch.zeros(400, dtype=torch.long)) for _ in range(2)]
+    made[1] = made[1][scores.sort(descending=True, stable=True).indices]
+    ours = head._bbox_post_process(made[0], head.test_cfg)
+    theirs = super(C4RPNHead, head)._bbox_post_process(made[1], head.test_cfg)
+    assert 5 <= len(theirs) <= kept
+    assert torch.equal(ours.bboxes, theirs.bboxes) and torch.equal(ours.scores, theirs.scores)
 
 
 def test_the_head_by_hand():
