@@ -23,8 +23,13 @@ RECORD = Path(".resume/run.json")
 
 def dvc(*arguments: str) -> int:
     """Run a DVC command of this Python's environment, its output shown; returns its exit code."""
+    return module("dvc", *arguments)
+
+
+def module(name: str, *arguments: str) -> int:
+    """Run `python -m name` with this Python's programs first on the path, its output shown; returns its exit code."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    return subprocess.run([sys.executable, "-m", "dvc", *arguments], env=environment).returncode
+    return subprocess.run([sys.executable, "-m", name, *arguments], env=environment).returncode
 
 
 def in_git() -> bool:

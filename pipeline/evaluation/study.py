@@ -1,10 +1,10 @@
 """Evaluation of a study: every point and seed on the test set, contrasts, and the share of the possible gain recovered."""
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,6 +52,18 @@ class Point:
         return {"arm": self.arm, "n_train": self.n_train, "n_real": self.n_train - self.n_synthetic, "n_synthetic": self.n_synthetic}
 
 
+class Pair(NamedTuple):
+    """Two points that are contrasted. kind: `real` or `best_traditional` (what `against` is), or another name; see `planned`."""
+
+    point: Point
+    against: Point
+    kind: str
+    primary: bool
+
+
+Plan = Callable[[Sequence[Point], Mapping[str, Any]], list[Pair]]
+
+
 @dataclass(frozen=True)
 class Tables:
     """metrics: metrics.json. curve, froc: rows of curve.csv and froc.csv."""
@@ -78,8 +90,11 @@ def load(arms: Mapping[str, str], seeds: Sequence[int], predictions: Path, train
     return points
 
 
-def evaluate(truth: Truth, points: Sequence[Point], rules: Rules, n_resamples: int, seed: int) -> Tables:
-    """Everything that the stage writes (docs/architecture.md, `reports/`). All points and seeds share the resampled patients."""
+def evaluate(truth: Truth, points: Sequence[Point], rules: Rules, n_resamples: int, seed: int, plan: Plan | None = None) -> Tables:
+    """Everything that the stage writes (docs/architecture.md, `reports/`). All points and seeds share the resampled patients.
+
+    plan: the contrasts, from the points and their blocks of metrics.json; `planned` where it is None.
+    """
     weights = bootstrap.resample(truth.n_clusters, n_resamples, seed)
     runs, corners = [], []
     for point in points:
@@ -89,7 +104,7 @@ def evaluate(truth: Truth, points: Sequence[Point], rules: Rules, n_resamples: i
             corners += [[point.name, number, *row] for row in rows]
     levels = table(truth)
     blocks = {point.name: _point(point, runs, levels) for point in points}
-    contrasts = _contrasts(points, runs, blocks)
+    contrasts = _contrasts((plan or planned)(points, blocks), runs)
     metrics = {
         "settings": {
             "hit": str(rules.hit), "duplicates": rules.duplicates, "images": rules.images, "unit": rules.unit,
@@ -158,36 +173,44 @@ def _number(name: str, one: Run) -> dict[str, Any]:
     return {"value": value, "ci95": list(bootstrap.interval(value, draws, one.clusters, not is_area(name)))}
 
 
-def _contrasts(points: Sequence[Point], runs: Sequence[Run], blocks: Mapping[str, Any]) -> list[dict[str, Any]]:
+def planned(points: Sequence[Point], blocks: Mapping[str, Any]) -> list[Pair]:
     """Each point against `real`, and each of another arm against the best traditional one.
 
     Primary are those of the largest point of arm gan: fixed by the design, not by the results.
     """
+    real = next((point for point in points if point.arm == "real"), None)
+    best = best_traditional(points, blocks)
+    gan = [point for point in points if point.arm == "gan"]
+    primary = max(gan, key=lambda point: point.n_train) if gan else None
+    pairs = [Pair(point, real, "real", point is primary) for point in points if real and point is not real]
+    others = [point for point in points if best and point.arm not in ("real", "traditional")]
+    return pairs + [Pair(point, best, "best_traditional", point is primary) for point in others if best]
+
+
+def best_traditional(points: Sequence[Point], blocks: Mapping[str, Any]) -> Point | None:
+    """The point of arm traditional with the highest headline, None where there is none of that arm."""
 
     def headline(point: Point) -> float:
         value = blocks[point.name]["mean"][HEADLINE]["value"]
         return -np.inf if np.isnan(value) else float(value)
 
-    real = next((point for point in points if point.arm == "real"), None)
-    traditional = [point for point in points if point.arm == "traditional"]
-    best = max(traditional, key=headline) if traditional else None
-    gan = [point for point in points if point.arm == "gan"]
-    primary = max(gan, key=lambda point: point.n_train) if gan else None
-    pairs = [(point, real, "real") for point in points if real and point is not real]
-    pairs += [(point, best, "best_traditional") for point in points if best and point.arm not in ("real", "traditional")]
+    return max((point for point in points if point.arm == "traditional"), key=headline, default=None)
+
+
+def _contrasts(pairs: Sequence[Pair], runs: Sequence[Run]) -> list[dict[str, Any]]:
     made = [
         {
-            "point": point.name, "against": against.name, "kind": kind, "primary": point is primary,
-            "metrics": compare.contrast_block(runs, point.name, against.name),
+            "point": one.point.name, "against": one.against.name, "kind": one.kind, "primary": one.primary,
+            "metrics": compare.contrast_block(runs, one.point.name, one.against.name),
         }
-        for point, against, kind in pairs
+        for one in pairs
     ]  # fmt: skip
     compare.adjust(made)
     return made
 
 
 def _contrast_notes(contrasts: Iterable[dict[str, Any]]) -> list[str]:
-    best = {one["against"] for one in contrasts if one["kind"] == "best_traditional"}
+    best = sorted({one["against"] for one in contrasts if one["kind"] == "best_traditional"})
     return [
         f"best traditional point: {name}, the best on these test images, so contrasts against it favour the traditional arm"
         for name in best

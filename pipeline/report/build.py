@@ -13,6 +13,7 @@ from pipeline.io import atomic_folder, read_json, sha256, write_json, write_text
 from pipeline.params import Params
 from pipeline.report import charts, definitions, figures, page, tables
 from pipeline.report import quality as quality_tables
+from pipeline.report.paper import generator_title
 from pipeline.report.results import Results, operating_points, read
 from pipeline.report.tables import Cell, Table
 
@@ -20,10 +21,10 @@ PACKAGES = (
     "torch", "torchvision", "onedl-mmdetection", "onedl-mmengine", "onedl-mmcv", "numpy", "scipy", "scikit-image", "opencv-python-headless",
     "pandas", "pycocotools", "lpips", "dvc",
 )  # fmt: skip
-PHANTOM = (
-    "This run used the built-in phantom: simulated mammograms. It demonstrates that the pipeline works and what its numbers look like; "
-    "it proves nothing about real mammograms or about the method of the paper."
-)
+SECTIONS = [
+    ("augmentation", "Augmentation curve"), ("operating", "FROC"), ("contrasts", "Contrasts"), ("table1", "Table 1"),
+    ("quality", "Quality"), ("definitions", "Definitions"), ("made", "How it was made"),
+]  # fmt: skip
 
 
 def write(params: Params, reports: Path, quality: Path, models: dict[str, Path], inputs: Iterable[Path], weights: Path) -> None:
@@ -41,7 +42,7 @@ def write(params: Params, reports: Path, quality: Path, models: dict[str, Path],
             shutil.copyfile(sheet, folder / sheet.name)
     write_json(reports / "summary.json", tables.summary(results))
     shutil.copyfile(quality / "quality.json", reports / "quality.json")
-    write_text(reports / "index.html", page.render(**content(params, results, reports, quality, inputs, weights)))
+    write_text(reports / "index.html", page.render("index.html", SECTIONS, **content(params, results, reports, quality, inputs, weights)))
 
 
 def shows_pixels(params: Params) -> bool:
@@ -60,14 +61,14 @@ def content(params: Params, results: Results, reports: Path, quality: Path, inpu
     return {
         "title": "Synthetic masses for mass detection in mammograms",
         "subtitle": subtitle(params, results),
-        "notices": [PHANTOM] if params.data.source == "phantom" else [],
+        "notices": [page.PHANTOM] if params.data.source == "phantom" else [],
         "cards": tables.cards(results),
         "points": tables.points_table(results, params),
         "operating_points": ", ".join(f"{at:g}" for at, _ in operating_points(results.metrics)),
         "contrasts": tables.contrasts_table(results, params),
         "strata": tables.strata_table(results),
         "recovered": tables.recovered_table(results),
-        "table_1": tables.table_1(results, quality_tables.lpips_rows(measured), params),
+        "table_1": tables.table_1([trained(params, results, measured)], params.evaluate),
         "quality": quality_tables.tables(measured),
         "sheets": [(quality_tables.SHEETS.get(path.stem, path.stem), page.data_uri(path)) for path in sheets(params, quality)],
         "images": {name: page.data_uri(reports / "figures" / f"{name}.svg") for name in ("augmentation_curve", "froc", "losses")},
@@ -88,13 +89,17 @@ def content(params: Params, results: Results, reports: Path, quality: Path, inpu
 
 def subtitle(params: Params, results: Results) -> str:
     test, gen, seeds = results.test, params.gen, len(params.study.seeds)
-    arch = {"unet": "U-Net", "crn": "CRN", "spade": "SPADE"}[gen.arch]
-    labels = {"tri": "tri-label", "two": "two-channel"}[gen.labels]
     return (
-        f"Data: {params.data.source}. Generator: {labels} {arch}. Detector: Light-Head R-CNN with ResNet-{params.detector.depth}, "
+        f"Data: {params.data.source}. Generator: {generator_title(gen.arch, gen.labels)}. "
+        f"Detector: Light-Head R-CNN with ResNet-{params.detector.depth}, "
         f"{seeds} training{'s' if seeds > 1 else ''} of each point. Test set: {test['n_lesions']} lesions in {test['n_images']} images of "
         f"{test['n_patients']} patients."
     )
+
+
+def trained(params: Params, results: Results, measured: Any) -> tables.Trained:
+    """The generator of this experiment, for Table 1. measured: quality.json."""
+    return tables.Trained(params.gen.arch, params.gen.labels, quality_tables.lpips_rows(measured), tables.gan_point(results))
 
 
 def versions() -> dict[str, str]:

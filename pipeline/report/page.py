@@ -6,27 +6,29 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-SECTIONS = [
-    ("augmentation", "Augmentation curve"), ("operating", "FROC"), ("contrasts", "Contrasts"), ("table1", "Table 1"),
-    ("quality", "Quality"), ("definitions", "Definitions"), ("made", "How it was made"),
-]  # fmt: skip
+PHANTOM = (
+    "This run used the built-in phantom: simulated mammograms. It demonstrates that the pipeline works and what its numbers look like; "
+    "it proves nothing about real mammograms or about the method of the paper."
+)
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
-def render(**content: Any) -> str:
-    """The page from its content (see page/index.html). All text is escaped; a value that is missing is an error.
+def render(template: str, sections: list[tuple[str, str]], **content: Any) -> str:
+    """The page of a template of page/ from its content. All text is escaped; a value that is missing is an error.
 
-    The page's policy forbids every request, and every script but its own, which is named by its hash.
+    sections: (id, name) of the headings that the page links to. The page's policy forbids every request,
+    and every script but its own, which is named by its hash.
     """
     folder = files("pipeline.report") / "page"
-    css, js, template = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "index.html"))
+    css, js = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(js.encode()).digest()).decode()
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    loader = FileSystemLoader(str(folder))
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     trusted = {"css": Markup(css), "js": Markup(js), "script_hash": f"sha256-{digest}"}
-    return environment.from_string(template).render(sections=SECTIONS, **trusted, **content)
+    return environment.get_template(template).render(sections=sections, **trusted, **content)
 
 
 def data_uri(path: Path) -> str:

@@ -19,3 +19,11 @@ GENERATORS = (
     Generator("two-channel U\N{NON-BREAKING HYPHEN}Net", "unet", "two", (0.02170, 0.15839), (0.8259, 0.8177)),
     Generator("tri-label U\N{NON-BREAKING HYPHEN}Net", "unet", "tri", (0.02021, 0.15342), (0.8273, 0.8182)),
 )
+SETS = ("DDSM", "private")  # the order of the values
+LABELS = {"tri": "tri-label", "two": "two-channel"}
+
+
+def generator_title(arch: str, labels: str) -> str:
+    """The paper's name of a generator, and a like one for architectures that the paper has not."""
+    known = {(one.arch, one.labels): one.title for one in GENERATORS}
+    return known.get((arch, labels), f"{LABELS[labels]} {arch.upper()}")

@@ -4,7 +4,7 @@ The form of the files is stated in docs/architecture.md (`reports/`).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from pipeline.errors import PipelineError
 from pipeline.io import read_json
 
 HEADLINE = "sens_at_1fp"
+NO_FAMILIES: Mapping[str, str] = {}
 KEY_METRICS = (HEADLINE, "recall", "mean_sens_0.25_4", "wafroc", "wafroc1")
 
 
@@ -39,7 +40,10 @@ class Stratum(NamedTuple):
 
 @dataclass(frozen=True)
 class Point:
-    """One mixture of training images. mixture: images taken of each pool; seeds: the values of each training by metric."""
+    """One mixture of training images. mixture: images taken of each pool; seeds: the values of each training by metric.
+
+    family: where several experiments are compared, the one that the point belongs to; empty where it is shared.
+    """
 
     name: str
     arm: str
@@ -51,6 +55,7 @@ class Point:
     seeds: dict[str, list[float]]
     strata: tuple[Stratum, ...]
     notes: tuple[str, ...]
+    family: str = ""
 
     def of(self, metric: str) -> Estimate:
         return self.estimates.get(metric, Estimate())
@@ -117,6 +122,21 @@ class Results:
         return next(point for point in self.points if point.name == name)
 
 
+def assemble(
+    metrics: Any, froc: pd.DataFrame, mixtures: dict[str, dict[str, int]], order: Iterable[str], families: Mapping[str, str] = NO_FAMILIES
+) -> Results:
+    """Results from metrics.json as a plain value. families: point -> its family; the rest as for `read`."""
+    return Results(
+        settings=metrics["settings"],
+        test=metrics["test"],
+        points=[_point(name, metrics["points"][name], mixtures.get(name, {}), families.get(name, "")) for name in order],
+        contrasts=[contrast for one in metrics["contrasts"] for contrast in _contrasts(one)],
+        recovered=[Recovered(one["point"], one["fresh"], _estimate(one), one["reason"]) for one in metrics["recovered"]],
+        notes=list(metrics["notes"]),
+        froc=froc,
+    )
+
+
 def read(folder: Path, curve: dict[str, dict[str, int]], order: Iterable[str]) -> Results:
     """Read metrics.json and froc.csv of `folder`.
 
@@ -127,15 +147,7 @@ def read(folder: Path, curve: dict[str, dict[str, int]], order: Iterable[str]) -
     missing = [name for name in order if name not in metrics["points"]]
     if missing:
         raise PipelineError(f"{folder / 'metrics.json'}: holds no point {', '.join(missing)}; run `dvc repro evaluate`")
-    return Results(
-        settings=metrics["settings"],
-        test=metrics["test"],
-        points=[_point(name, metrics["points"][name], curve.get(name, {})) for name in order],
-        contrasts=[contrast for one in metrics["contrasts"] for contrast in _contrasts(one)],
-        recovered=[Recovered(one["point"], one["fresh"], _estimate(one), one["reason"]) for one in metrics["recovered"]],
-        notes=list(metrics["notes"]),
-        froc=pd.read_csv(folder / "froc.csv"),
-    )
+    return assemble(metrics, pd.read_csv(folder / "froc.csv"), curve, order)
 
 
 def _rank(metric: str) -> tuple[int, str]:
@@ -146,7 +158,7 @@ def _estimate(block: dict[str, Any], key: str = "value") -> Estimate:
     return Estimate(block[key], *(block.get("ci95") or (None, None)))
 
 
-def _point(name: str, block: dict[str, Any], mixture: dict[str, int]) -> Point:
+def _point(name: str, block: dict[str, Any], mixture: dict[str, int], family: str) -> Point:
     seeds: dict[str, list[float]] = {}
     for values in block["seeds"].values():
         for metric, one in values.items():
@@ -156,7 +168,7 @@ def _point(name: str, block: dict[str, Any], mixture: dict[str, int]) -> Point:
         name, block["arm"], block["n_train"], block["n_real"], block["n_synthetic"], dict(mixture),
         {metric: _estimate(one) for metric, one in block["mean"].items()}, seeds,
         tuple(Stratum(one["variable"], one["level"], one["n_lesions"], one["n_clusters"], _estimate(one)) for one in block["strata"]),
-        tuple(block["notes"]),
+        tuple(block["notes"]), family,
     )  # fmt: skip
 
 
@@ -174,14 +186,15 @@ def lines(points: list[Point]) -> list[Line]:
     The base of a mixture is the mixture without its last pool: real images alone, or the traditional plateau on which
     generated images are added (paper, Fig. 6). Real images alone are a line of one point where nothing was added to them.
     """
-    groups: dict[tuple[str, tuple[tuple[str, int], ...]], list[Point]] = {}
+    groups: dict[tuple[str, str, tuple[tuple[str, int], ...]], list[Point]] = {}
     for point in points:
         base = tuple(sorted(list(point.mixture.items())[:-1]))
-        groups.setdefault((point.arm, base), []).append(point)
+        groups.setdefault((point.arm, point.family, base), []).append(point)
     made = []
-    for (arm, base), group in groups.items():
+    for (arm, family, base), group in groups.items():
         ordered = sorted(group, key=lambda point: point.n_train)
-        foot = next((point for point in points if arm != "real" and tuple(sorted(point.mixture.items())) == base), None)
+        feet = [point for point in points if group[0].mixture and tuple(sorted(point.mixture.items())) == base]
+        foot = next((point for wanted in (family, "") for point in feet if point.family == wanted), None)
         made.append(Line(arm, foot.name if foot else None, [foot, *ordered] if foot else ordered))
     return made
 

@@ -32,6 +32,7 @@ ARMS = {
     "hosts": Look("hosts, unlabelled", "#56B4E9", "P"),
 }
 OTHER = ("#6A3D9A", ">")
+VARIANTS = (("#0072B2", "D"), ("#D55E00", "X"), ("#CC79A7", "v"), ("#56B4E9", "P"), ("#6A3D9A", ">"), ("#8A8A8A", "<"), ("#009E73", "^"))
 SETTINGS: dict[str, Any] = {
     "figure.dpi": 160,
     "figure.constrained_layout.use": True,
@@ -56,8 +57,20 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+def variant(arm: str, place: int, label: str) -> str:
+    """The name of an arm of one of several experiments: place numbers the experiment, label tells it apart."""
+    return f"{arm}@{place}@{label}"
+
+
 def look(arm: str) -> Look:
-    """Name, colour and marker of an arm; arms that are not listed share one colour under their own name."""
+    """Name, colour and marker of an arm; arms that are not listed share one colour under their own name.
+
+    A `variant` has the colour of its experiment, and the marker too unless it is of another arm than gan.
+    """
+    if "@" in arm:
+        pool, place, label = arm.split("@", 2)
+        colour, marker = VARIANTS[int(place) % len(VARIANTS)]
+        return Look(label, colour, marker) if pool == "gan" else Look(f"{look(pool).label}, {label}", colour, look(pool).marker)
     return ARMS.get(arm) or Look(arm.replace("_", " "), *OTHER)
 
 

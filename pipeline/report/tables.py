@@ -1,9 +1,11 @@
 """The tables and headline numbers of the report as plain values; the page only lays them out."""
 
+import csv
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.params import Params
+from pipeline.params import Evaluate, Params
 from pipeline.report import definitions, paper
 from pipeline.report.results import HEADLINE, KEY_METRICS, Estimate, Point, Results, headline_contrasts, headline_points
 from pipeline.report.style import look, point_label
@@ -134,34 +136,56 @@ def gan_point(results: Results) -> Point | None:
     return max(points, key=lambda point: point.n_train, default=None)
 
 
-def table_1(results: Results, lpips: list[tuple[str, str]], params: Params) -> Table:
-    """Table 1 of the paper with the numbers of this experiment below its own.
+class Trained(NamedTuple):
+    """A generator that was trained here. lpips: (name of the row, value); point: its point, None where the study holds none.
 
-    lpips: (name of the row, value) of every LPIPS of this experiment. An experiment trains one generator; the other
-    columns say so.
+    label: tells trainings of one generator apart.
     """
-    own = [(one.arch, one.labels) == (params.gen.arch, params.gen.labels) for one in paper.GENERATORS]
 
-    def theirs(name: str, values: list[float], digits: int) -> list[Cell]:
-        return [Cell(name), *(Cell(f"{value:.{digits}f}", "number") for value in values)]
+    arch: str
+    labels: str
+    lpips: list[tuple[str, str]]
+    point: Point | None
+    label: str = ""
 
-    def ours(name: str, value: str) -> list[Cell]:
-        return [Cell(name), *(Cell(value, "own") if mine else Cell("not trained here", "none") for mine in own)]
 
-    point = gan_point(results)
-    rows = [theirs(f"LPIPS, paper, {which}", [one.lpips[i] for one in paper.GENERATORS], 5) for i, which in enumerate(("DDSM", "private"))]
-    rows += [ours(f"LPIPS, here, {name}", value) for name, value in lpips]
-    rows += [
-        theirs(f"Recall, paper, {which}", [one.recall[i] for one in paper.GENERATORS], 4) for i, which in enumerate(("DDSM", "private"))
-    ]
+def table_1(trained: list[Trained], evaluate: Evaluate) -> Table:
+    """Table 1 of the paper with the numbers of the generators trained here below its own.
+
+    An experiment trains one generator; columns of others say so. Generators that the paper has not, and those trained in
+    several ways, have columns of their own.
+    """
+    made = [paper.generator_title(one.arch, one.labels) for one in trained]
+    theirs = [one.title for one in paper.GENERATORS]
+    ours = [title if made.count(title) == 1 else one.label for title, one in zip(made, trained, strict=True)]
+    keys = list(dict.fromkeys([*theirs, *ours]))
+
+    def paper_row(name: str, values: list[str]) -> list[Cell]:
+        known = dict(zip(theirs, values, strict=True))
+        return [Cell(name), *(Cell(known[key], "number") if key in known else Cell("not in the paper", "none") for key in keys)]
+
+    def own_row(name: str, values: list[str]) -> list[Cell]:
+        known = dict(zip(ours, values, strict=True))
+        return [Cell(name), *(Cell(known[key], "own") if key in known else Cell("not trained here", "none") for key in keys)]
+
+    rows = [paper_row(f"LPIPS, paper, {name}", [f"{one.lpips[i]:.5f}" for one in paper.GENERATORS]) for i, name in enumerate(paper.SETS)]
+    rows += [own_row(f"LPIPS, here, {name}", [one.lpips[i][1] for one in trained]) for i, (name, _) in enumerate(trained[0].lpips)]
+    rows += [paper_row(f"Recall, paper, {name}", [f"{one.recall[i]:.4f}" for one in paper.GENERATORS]) for i, name in enumerate(paper.SETS)]
+    points = ", ".join(dict.fromkeys(one.point.name.split(" [")[0] for one in trained if one.point))
     for name in ("recall_iou0.5", HEADLINE):
-        found = whole(point.of(name)) if point else "no point with GAN images"
-        rows.append(ours(f"{definitions.metric(name, params.evaluate).label}, here" + (f" ({point.name})" if point else ""), found))
+        label = f"{definitions.metric(name, evaluate).label}, here" + (f" ({points})" if points else "")
+        rows.append(own_row(label, [whole(one.point.of(name)) if one.point else "no point with GAN images" for one in trained]))
     return Table(
-        "Table 1 of the paper (lower LPIPS is better) and this experiment",
-        [Cell(""), *(Cell(one.title, "number") for one in paper.GENERATORS)],
+        f"Table 1 of the paper (lower LPIPS is better) and {'these experiments' if len(trained) > 1 else 'this experiment'}",
+        [Cell(""), *(Cell(key, "number") for key in keys)],
         rows,
     )
+
+
+def write_csv(table: Table, path: Path) -> None:
+    """The table as CSV, its columns under their names."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([cell.text for cell in row] for row in (table.columns, *table.rows))
 
 
 def summary(results: Results) -> dict[str, float | None]:

@@ -53,7 +53,9 @@ def html_of(params, inputs):
     for name in ("augmentation_curve", "froc", "losses"):
         write_text(inputs["reports"] / "figures" / f"{name}.svg", '<svg xmlns="http://www.w3.org/2000/svg"/>')
     results = read(inputs["reports"], params.curve, params.study.points)
-    return page.render(**build.content(params, results, **{key: value for key, value in inputs.items() if key != "models"}))
+    return page.render(
+        "index.html", build.SECTIONS, **build.content(params, results, **{key: value for key, value in inputs.items() if key != "models"})
+    )
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def test_names_in_the_data_block_cannot_end_the_script():
         "notes": [],
         "images": dict.fromkeys(["augmentation_curve", "froc", "losses"], ""),
     }
-    found = parsed(page.render(**content, data={"lines": [{"label": "</script><script>alert(1)</script>"}]}))
+    found = parsed(page.render("index.html", build.SECTIONS, **content, data={"lines": [{"label": "</script><script>alert(1)</script>"}]}))
     assert [kind for kind, _ in found.scripts] == ["application/json", "text/javascript"]
 
 

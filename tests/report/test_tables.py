@@ -5,6 +5,7 @@ import pytest
 from pipeline.io import read_json, write_json
 from pipeline.report import definitions, quality, tables
 from pipeline.report.results import Estimate, read
+from pipeline.report.tables import Trained
 from tests.report import made
 
 
@@ -61,14 +62,17 @@ def test_an_undefined_share_gives_its_reason(tmp_path):
 
 @pytest.mark.parametrize(("arch", "labels", "column"), [("unet", "tri", 4), ("unet", "two", 3), ("crn", "tri", 2), ("crn", "two", 1)])
 def test_table_1_puts_our_numbers_under_the_generator_that_was_trained(results, arch, labels, column):
-    table = tables.table_1(results, [("whole patch", "0.2")], made.params(gen={"arch": arch, "labels": labels}))
+    table = tables.table_1([Trained(arch, labels, [("whole patch", "0.2")], tables.gan_point(results))], made.params().evaluate)
     own = [row for row in table.rows if "here" in row[0].text]
     assert [row[column].text for row in own] == ["0.2", "0.660 (0.560 to 0.760)", "0.560 (0.460 to 0.660)"]
     assert all(row[i].text == "not trained here" for row in own for i in range(1, 5) if i != column)
 
 
 def test_table_1_repeats_the_values_of_the_paper(results):
-    rows = {row[0].text: [cell.text for cell in row[1:]] for row in tables.table_1(results, [], made.params()).rows}
+    rows = {
+        row[0].text: [cell.text for cell in row[1:]]
+        for row in tables.table_1([Trained("unet", "tri", [], None)], made.params().evaluate).rows
+    }
     assert rows["LPIPS, paper, DDSM"] == ["0.02549", "0.02436", "0.02170", "0.02021"]
     assert rows["LPIPS, paper, private"] == ["0.17134", "0.16768", "0.15839", "0.15342"]
     assert rows["Recall, paper, DDSM"] == ["0.8165", "0.8188", "0.8259", "0.8273"]

@@ -1,0 +1,39 @@
+"""Put experiments side by side: the paper's Fig. 6 to 9 with a line for each, Table 1 with a column for each generator.
+
+Reads what `dvc exp run` left behind (no checkout, no network): predictions, test annotations and reports of every REV,
+an experiment or revision of DVC, or `workspace`. Without REV: the workspace and all experiments of the current commit.
+Experiments that differ in split.fold alone are pooled; those on another test set get a page of their own.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cli import stage_main
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
+
+
+def arguments(made: argparse.ArgumentParser) -> None:
+    made.add_argument("revisions", nargs="*", metavar="REV", help="experiments (default: workspace and all of `dvc exp list`)")
+    made.add_argument("--out", type=Path, default=Path("reports/comparison"), help="folder to write (default: reports/comparison)")
+
+
+def run(args: argparse.Namespace, params: "Params") -> None:
+    import logging
+
+    from pipeline.comparison import experiments, joint
+    from pipeline.progress import track
+    from pipeline.report import comparison
+
+    names = args.revisions or experiments.listed()
+    groups = joint.join([experiments.read(name) for name in track(names, "Reading experiments")])
+    for number, group in enumerate(groups, 1):
+        out = args.out if len(groups) == 1 else args.out / f"test_set_{number}"
+        comparison.write(group, params, out)
+        logging.info("%s: %s", (out / "index.html").resolve(), "; ".join(one.label or one.name for one in group.families))
+
+
+if __name__ == "__main__":
+    stage_main(run, __doc__, arguments)
