@@ -7,7 +7,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint smoke clean
+.PHONY: help setup run test lint smoke ablation bench clean clean-stale
+BENCHMARKS ?= froc phantom
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,8 +35,17 @@ smoke: setup ## the whole pipeline on the smoke profile, in a clone under build/
 	if [ -d .cache ]; then ln -s ../../.cache build/smoke/.cache; fi
 	cd build/smoke && python -m pipeline.profile smoke --write && python -m stages.run
 
+ablation: setup ## the paper's four generators, shared points trained once, and their comparison
+	$(BIN)/python -m stages.ablation
+
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
+bench: setup ## the benchmarks that need no data (BENCHMARKS="froc phantom" picks some)
+	@for name in $(BENCHMARKS); do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name || exit; done
+
 clean: ## remove everything that `make run` wrote except .venv
 	rm -rf data models predictions .resume .cache .dvc/tmp .dvc/cache
+
+clean-stale: setup ## remove what dropped points, seeds and pools left behind (lists it first: `python -m stages.clean_stale`)
+	$(BIN)/python -m stages.clean_stale --remove

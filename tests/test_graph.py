@@ -61,7 +61,7 @@ def test_a_param_of_the_generator_reaches_no_stage_that_does_not_use_it(key, rea
 
 def test_every_stage_module_is_in_the_graph_or_a_command_of_its_own():
     in_graph = {re.match(r"python -m stages\.(\S+)", stage(name)["cmd"])[1] for name in STAGES}
-    assert {path.stem for path in (ROOT / "stages").glob("*.py")} - in_graph - {"__init__"} == {"run", "compare", "ablation"}
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} - in_graph - {"__init__"} == {"run", "compare", "ablation", "clean_stale"}
 
 
 @pytest.mark.parametrize("profile", sorted(path.stem for path in Path(ROOT / "profiles").glob("*.yaml")))
