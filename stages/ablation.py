@@ -43,7 +43,8 @@ def run(args: argparse.Namespace, params: "Params") -> None:
 
     from pipeline.comparison import experiments
     from pipeline.errors import PipelineError
-    from stages.run import dvc, git, module
+    from pipeline.schedule import dvc, module
+    from stages.run import git
 
     planned = commands((params.gen.arch, params.gen.labels))
     if args.dry:

@@ -1,11 +1,11 @@
 """What `make run` calls: check params.yaml, run `dvc repro`, show the results. Ends with the exit code of `dvc repro`.
 
-Arguments that are not listed here go to `dvc repro`, as in `python -m stages.run --force evaluate`. Run time and git
+Trainings that do not depend on each other run at the same time, `--jobs` of them. Arguments that are not listed here go to
+`dvc repro`, which then works one stage at a time, as in `python -m stages.run --force evaluate`. Run time and git
 revision are written to .resume/run.json; they are in no report, so that equal inputs give equal reports.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -21,17 +21,6 @@ if TYPE_CHECKING:
 RECORD = Path(".resume/run.json")
 
 
-def dvc(*arguments: str) -> int:
-    """Run a DVC command of this Python's environment, its output shown; returns its exit code."""
-    return module("dvc", *arguments)
-
-
-def module(name: str, *arguments: str) -> int:
-    """Run `python -m name` with this Python's programs first on the path, its output shown; returns its exit code."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    return subprocess.run([sys.executable, "-m", name, *arguments], env=environment).returncode
-
-
 def in_git() -> bool:
     here = Path.cwd()
     return any((folder / ".git").exists() for folder in (here, *here.parents))
@@ -45,15 +34,16 @@ def git(*arguments: str) -> str | None:
         return None
 
 
-def repro(arguments: list[str]) -> int:
+def repro(arguments: list[str], jobs: int) -> int:
     """`dvc repro`, and the record of the run."""
+    from pipeline import schedule
     from pipeline.io import write_json
 
     if not in_git():
-        dvc("config", "--local", "--quiet", "core.no_scm", "true")  # an unpacked archive: DVC works without a history
+        schedule.dvc("config", "--local", "--quiet", "core.no_scm", "true")  # an unpacked archive: DVC works without a history
     changed = git("status", "--porcelain", "--untracked-files=no")
     start, clock = datetime.now(UTC), time.monotonic()
-    code = dvc("repro", *arguments)
+    code = schedule.dvc("repro", *arguments) if arguments else schedule.repro(jobs)
     record = {"started": start.isoformat(timespec="seconds"), "seconds": round(time.monotonic() - clock, 1), "exit_code": code}
     write_json(RECORD, {**record, "revision": git("rev-parse", "HEAD"), "uncommitted_changes": None if changed is None else bool(changed)})
     return code
@@ -81,13 +71,15 @@ def show(params: "Params") -> None:
 
 def main() -> None:
     made = parser(__doc__)
+    made.add_argument("--jobs", type=int, help="trainings at once (default: cores / runtime.threads; 1 with a GPU)")
     args, rest = made.parse_known_args()
 
     def work() -> None:
         from pipeline.params import load
+        from pipeline.schedule import at_once
 
         params = load()
-        code = repro(rest)
+        code = repro(rest, args.jobs or at_once(params.runtime.threads))
         if code == 0 and Path("reports/metrics.json").is_file():
             show(params)
         sys.exit(code)
