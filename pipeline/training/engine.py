@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from pipeline.errors import PipelineError
 from pipeline.training import checkpoints, hooks
-from pipeline.training.sampling import NumberedBatches
+from pipeline.training.sampling import NumberedBatches, Order
 
 Optimizers = torch.optim.Optimizer | Mapping[str, torch.optim.Optimizer]
 ROWS = 1000  # of the loss table, at most
@@ -67,6 +67,7 @@ def fit(
     average: float = 0.0,
     custom_hooks: Sequence[Hook] = (),
     save_seconds: float = 60.0,
+    order: Order | None = None,
 ) -> BaseModel:
     """Train to `iterations` and return the model, on the CPU; go on from the newest checkpoint in `state`.
 
@@ -78,6 +79,7 @@ def fit(
     batch: samples of one step, over all processes. precision: bf16 (autocast) or fp32.
     lr_factor: factor of the learning rates at an iteration (from 0). clip_grad: largest norm of the gradients.
     average: decay of an exponential average of the weights, which the returned model then has; 0: none.
+    order: sample number -> sample; None: all samples once an epoch, shuffled.
 
     Under ``torchrun`` every process calls this alike, and the first one writes the files.
     Raises PipelineError for a non-finite loss or weight, naming the iteration and the last good checkpoint.
@@ -89,7 +91,7 @@ def fit(
     if begun > iterations:
         raise PipelineError(f"{state} holds a training of {begun} iterations, {iterations} are asked for; remove the folder")
     model = build().to(memory_format=torch.channels_last)
-    batches = NumberedBatches(len(samples), batch, begun, iterations, seed, rank, world)
+    batches = NumberedBatches(len(samples), batch, begun, iterations, seed, rank, world, order)
     loader: DataLoader[Any] = DataLoader(samples, batch_sampler=batches, num_workers=workers, collate_fn=collate)  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory() as scratch:
         runner = _Runner(

@@ -15,8 +15,11 @@ RUNTIME = Runtime(threads=1, precision="bf16", workers=0)
 DETECT = Detect(score_min=0.05, max_per_image=5)
 DETECTOR = Detector.model_validate(
     {
-        "depth": 18, "width": 8, "stride": 8, "mid": 8, "anchors": [12.0, 20.0], "ratios": [1.0], "proposals": [100, 100], "size": None,
+        "arch": "light_head", "backbone": "resnet", "depth": 18, "width": 8, "stride": 8, "mid": 8, "pool": "average", "ohem": False,
+        "anchors": [12.0, 20.0], "ratios": [1.0], "proposals": [100, 100], "size": None,
         "init": "none", "schedule": "iterations", "iterations": 100, "epochs": 1, "batch": 4, "lr": 0.005,
+        "augment": {"flip": 0.5, "turn": 15.0, "scale": 0.2, "shift": 0.05, "gain": 0.2, "offset": 0.1},
+        "synthetic": {"mode": "add", "share": None, "pretrain": 0.5},
     }
 )  # fmt: skip
 

@@ -10,7 +10,9 @@ from pipeline import coco
 from pipeline.detection import data
 from pipeline.errors import PipelineError
 from pipeline.io import sha256, write_png
-from tests.detection.conftest import write_set
+from tests.detection.conftest import DETECTOR, write_set
+
+AUGMENT = DETECTOR.augment
 
 
 @pytest.mark.parametrize(("dtype", "value"), [(np.uint8, 51), (np.uint16, 13107)])
@@ -48,7 +50,7 @@ def test_augmented_images_and_boxes_agree():
     mask[(rows - 45) ** 2 / 100 + (columns - 25) ** 2 / 49 <= 1] = True
     points = data.outline(coco.annotation(mask))
     for number in range(20):
-        affine, _, _ = data.draw(7, number, 80, 60)
+        affine, _, _ = data.draw(7, number, 80, 60, AUGMENT)
         moved = data.warp(mask.astype(np.float32), affine, 1.0, 0.0) > 0.5
         x, y, width, height = coco.bounding_box(moved)
         box = data.boxes_of([points], affine, 80, 60)[0]
@@ -56,12 +58,12 @@ def test_augmented_images_and_boxes_agree():
 
 
 def test_half_of_the_samples_are_flipped_and_all_stay_in_their_ranges():
-    drawn = [data.draw(7, number, 80, 60) for number in range(400)]
+    drawn = [data.draw(7, number, 80, 60, AUGMENT) for number in range(400)]
     scale = np.array([np.sqrt(abs(np.linalg.det(affine[:, :2]))) for affine, _, _ in drawn])
     flipped = np.mean([np.linalg.det(affine[:, :2]) < 0 for affine, _, _ in drawn])
     assert 0.42 < flipped < 0.58
-    assert np.exp(-data.SCALE) <= scale.min() < 0.85 and 1.18 < scale.max() <= np.exp(data.SCALE)
-    assert all(abs(gain - 1) <= data.GAIN and abs(offset) <= data.OFFSET for _, gain, offset in drawn)
+    assert np.exp(-AUGMENT.scale) <= scale.min() < 0.85 and 1.18 < scale.max() <= np.exp(AUGMENT.scale)
+    assert all(abs(gain - 1) <= AUGMENT.gain and abs(offset) <= AUGMENT.offset for _, gain, offset in drawn)
 
 
 def test_black_stays_black():
@@ -74,7 +76,7 @@ def test_black_stays_black():
 
 
 def test_a_sample_depends_on_its_number_alone(tmp_path):
-    images = data.MassImages(write_set(tmp_path), None, seed=1)
+    images = data.MassImages(write_set(tmp_path), None, seed=1, augment=AUGMENT)
     first, again, other = images[2, 5], images[2, 5], images[2, 6]
     assert torch.equal(first["inputs"], again["inputs"]) and not torch.equal(first["inputs"], other["inputs"])
     assert first["inputs"].shape == (3, 64, 48) and torch.equal(first["inputs"][0], first["inputs"][2])
@@ -86,7 +88,7 @@ def test_a_sample_depends_on_its_number_alone(tmp_path):
 
 def test_boxes_follow_the_size_of_the_input(tmp_path):
     annotations = write_set(tmp_path)
-    whole, half = (data.MassImages(annotations, size, seed=1)[0, 3] for size in (None, (24, 32)))
+    whole, half = (data.MassImages(annotations, size, seed=1, augment=AUGMENT)[0, 3] for size in (None, (24, 32)))
     assert half["inputs"].shape == (3, 32, 24)
     np.testing.assert_allclose(half["data_samples"].gt_instances.bboxes * 2, whole["data_samples"].gt_instances.bboxes, atol=1e-3)
 
@@ -96,7 +98,7 @@ def test_crowd_annotations_are_ignored_instances(tmp_path):
     dataset = json.loads(annotations.read_text())
     dataset["annotations"][0]["iscrowd"] = 1
     annotations.write_text(json.dumps(dataset))
-    sample = data.MassImages(annotations, None, seed=1)[0, 0]["data_samples"]
+    sample = data.MassImages(annotations, None, seed=1, augment=AUGMENT)[0, 0]["data_samples"]
     assert len(sample.gt_instances) == 0 and len(sample.ignored_instances) == 1
 
 
@@ -105,5 +107,5 @@ def test_images_that_differ_from_the_annotations_are_all_named(tmp_path):
     write_png(tmp_path / "images" / "3.png", np.zeros((64, 56), np.uint8))
     (tmp_path / "images" / "5.png").unlink()
     with pytest.raises(PipelineError, match=r"(?s)\(2\).*3\.png: sha256 differs.*5\.png: no such image"):
-        data.MassImages(annotations, None, seed=1)
+        data.MassImages(annotations, None, seed=1, augment=AUGMENT)
     assert sha256(tmp_path / "images" / "2.png") == json.loads(annotations.read_text())["images"][2]["sha256"]

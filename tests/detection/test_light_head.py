@@ -6,7 +6,8 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from pipeline.detection import config
-from pipeline.detection.light_head import C4RPNHead, LargeSeparableConv, LightBBoxHead, PSRoIAlign, WideConv
+from pipeline.detection.heads import FloatRPNHead
+from pipeline.detection.light_head import LargeSeparableConv, LightBBoxHead, PSRoIAlign, WideConv
 from tests.detection.conftest import DETECTOR
 
 
@@ -40,6 +41,27 @@ def test_pooling_runs_under_autocast_and_has_a_gradient():
     assert pooled.dtype == torch.float32
     pooled.sum().backward()
     assert float(maps.grad.sum()) == pytest.approx(490.0, rel=1e-2)  # each of 490 bins is a mean of its map
+
+
+def test_maximum_and_average_are_of_the_same_samples():
+    """Two samples along each side of a bin of 2 px: the four px of the bin, worked out by hand."""
+    maps = torch.rand(1, 490, 20, 20)
+    box = torch.tensor([[0, 16.0, 16.0, 128.0, 128.0]])  # px 2 to 15 of the map, in bins of 2 x 2 px
+    average, maximum = (PSRoIAlign(stride=8, pool=pool)((None, maps), box)[0] for pool in ("average", "maximum"))
+    bins = maps[0, :, 2:16, 2:16].view(10, 7, 7, 7, 2, 7, 2)  # channel c, own bin (i, j), then rows and columns of the map
+    own = torch.stack([torch.stack([bins[:, i, j, i, :, j] for j in range(7)], 1) for i in range(7)], 1).flatten(3)
+    torch.testing.assert_close(average, own.mean(-1))
+    torch.testing.assert_close(maximum, own.amax(-1))
+
+
+def test_hard_examples_are_those_with_the_largest_loss(monkeypatch):
+    """Eight regions of background, of which the head takes three for a mass: these are what a sample of three holds."""
+    head = detector(ohem=True).roi_head
+    assert head.bbox_sampler.num == 256 and detector().roi_head.bbox_sampler.num == 128
+    scores = torch.tensor([[4.0, 0], [0, 3], [2, 0], [0, 5], [0, 0], [3, 0], [-1, 0], [0, 9]])  # mass, background
+    monkeypatch.setattr(head, "_bbox_forward", lambda feats, rois: {"cls_score": scores})
+    chosen = head.bbox_sampler.hard_mining(torch.arange(8), 3, torch.zeros(8, 4), torch.ones(8, dtype=torch.long), None)
+    assert sorted(chosen.tolist()) == [0, 2, 5]
 
 
 def test_the_large_separable_convolution_by_hand():
@@ -78,7 +100,7 @@ def test_proposals_are_those_of_nms_over_all_candidates(kept):
     made = [InstanceData(bboxes=boxes, scores=scores, level_ids=torch.zeros(400, dtype=torch.long)) for _ in range(2)]
     made[1] = made[1][scores.sort(descending=True, stable=True).indices]
     ours = head._bbox_post_process(made[0], head.test_cfg)
-    theirs = super(C4RPNHead, head)._bbox_post_process(made[1], head.test_cfg)
+    theirs = super(FloatRPNHead, head)._bbox_post_process(made[1], head.test_cfg)
     assert 5 <= len(theirs) <= kept
     assert torch.equal(ours.bboxes, theirs.bboxes) and torch.equal(ours.scores, theirs.scores)
 

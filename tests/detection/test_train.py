@@ -11,7 +11,7 @@ import torch
 from mmengine.hooks import Hook
 
 from pipeline import coco
-from pipeline.detection import config, train
+from pipeline.detection import config, initial, train
 from pipeline.detection.detect import detect, load_detector, write
 from pipeline.errors import PipelineError
 from pipeline.params import Detect
@@ -131,11 +131,11 @@ def test_pretrained_backbones_and_detectors_are_loaded(trained, tmp_path):
     torch.save(state, tmp_path / "resnet18.pth")
     wide = DETECTOR.model_copy(update={"width": 64, "init": str(tmp_path / "resnet18.pth")})
     model = config.build(config.model(wide))
-    train._insert(model, train._pretrained(wide), wide.init)
+    initial.insert(model, initial.weights(wide, tmp_path), wide.init)
     assert torch.equal(model.backbone.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
     whole = DETECTOR.model_copy(update={"init": str(trained.folder / "model.pth")})
     model = config.build(config.model(whole))
-    train._insert(model, train._pretrained(whole), whole.init)
+    initial.insert(model, initial.weights(whole, tmp_path), whole.init)
     assert torch.equal(model.roi_head.bbox_head.hidden.weight, load_detector(trained.folder).roi_head.bbox_head.hidden.weight)
 
 
