@@ -16,7 +16,7 @@ class Experiment:
     """One run of the pipeline.
 
     params: its params.yaml. test: its COCO ground truth. predictions: (point, seed) -> COCO results. sizes: point -> n_train,
-    n_real, n_synthetic, arm. quality: its quality.json.
+    n_real, n_synthetic, arm, and val_sens_at_1fp (None where nothing can be chosen on validation images). quality: its quality.json.
     """
 
     name: str
@@ -65,7 +65,8 @@ def read(name: str) -> Experiment:
     except (DvcException, SCMError, FileNotFoundError) as error:
         raise PipelineError(f"experiment {name} cannot be read: {error}; `dvc exp list` names the experiments") from None
     sizes = {
-        point: {key: metrics["points"][point][key] for key in ("arm", "n_train", "n_real", "n_synthetic")} for point in study["points"]
+        point: {key: metrics["points"][point].get(key) for key in ("arm", "n_train", "n_real", "n_synthetic", "val_sens_at_1fp")}
+        for point in study["points"]
     }
     return Experiment(name, params, test, predictions, sizes, quality)
 

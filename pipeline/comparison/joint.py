@@ -42,10 +42,11 @@ class Family:
         return ", ".join(one.name for one in self.folds)
 
     def size(self, point: str) -> dict[str, Any]:
-        """arm and n_train, n_real, n_synthetic of a point, the mean over folds rounded."""
+        """arm and n_train, n_synthetic of a point, the mean over folds rounded; val: the mean headline on validation images, if known."""
         every = [one.sizes[point] for one in self.folds]
         means = {key: round(float(np.mean([one[key] for one in every]))) for key in ("n_train", "n_synthetic")}
-        return {"arm": every[0]["arm"], **means}
+        val = [float(value) for one in every if (value := one.get("val_sens_at_1fp")) is not None]
+        return {"arm": every[0]["arm"], **means, "val": float(np.mean(val)) if len(val) == len(every) else None}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Joint:
         for label, name in self.gan.items():
             own = [one for one in points if self.members[one.name].family in ("", label)]
             plain = [one for one in own if not self.members[one.name].mixture]
-            best = study.best_traditional([one for one in own if _pool(one.arm) == "traditional"], blocks)
+            best = study.best_traditional(own, blocks)
             pairs += [study.Pair(by_name[name], one, "real", False) for one in plain[-1:]]
             pairs += [study.Pair(by_name[name], best, "best_traditional", False)] if best else []
         return pairs + [study.Pair(a, b, "generator", False) for i, a in enumerate(largest) for b in largest[:i]]

@@ -39,17 +39,22 @@ FROC = ("point", "seed", "threshold", "fp_per_image", "sensitivity")
 
 @dataclass(frozen=True)
 class Point:
-    """One mixture of training images and what its detectors, one a seed, found in the test images."""
+    """One mixture of training images and what its detectors, one a seed, found in the test images.
+
+    val: mean headline of its detectors on the validation images, None where there are none with a lesion.
+    """
 
     name: str
     arm: str
     n_train: int
     n_synthetic: int
     found: dict[int, Detections]
+    val: float | None = None
 
     @property
     def sizes(self) -> dict[str, Any]:
-        return {"arm": self.arm, "n_train": self.n_train, "n_real": self.n_train - self.n_synthetic, "n_synthetic": self.n_synthetic}
+        sizes = {"arm": self.arm, "n_train": self.n_train, "n_real": self.n_train - self.n_synthetic, "n_synthetic": self.n_synthetic}
+        return {**sizes, f"val_{HEADLINE}": self.val}
 
 
 class Pair(NamedTuple):
@@ -73,12 +78,18 @@ class Tables:
     froc: list[list[Any]]
 
 
-def load(arms: Mapping[str, str], seeds: Sequence[int], predictions: Path, trainsets: Path, truth: Truth) -> list[Point]:
-    """Points in the order of `arms` (name -> arm). Raises PipelineError that names every file that is missing."""
+def load(
+    arms: Mapping[str, str], seeds: Sequence[int], predictions: Path, trainsets: Path, truth: Truth, val: Truth | None, rules: Rules
+) -> list[Point]:
+    """Points in the order of `arms` (name -> arm). val: None where no choice can be made on validation images.
+
+    Raises PipelineError that names every file that is missing.
+    """
     files = {(name, seed): predictions / name / f"{seed}.json" for name in arms for seed in seeds}
+    of_val = {cell: path.with_suffix(".val.json") for cell, path in files.items()} if val else {}
     sets = {name: trainsets / name / "annotations.json" for name in arms}
     raise_all(
-        [str(path) for path in (*sets.values(), *files.values()) if not path.is_file()],
+        [str(path) for path in (*sets.values(), *files.values(), *of_val.values()) if not path.is_file()],
         "files to evaluate are missing; `dvc repro` makes them",
     )
     points = []
@@ -86,8 +97,15 @@ def load(arms: Mapping[str, str], seeds: Sequence[int], predictions: Path, train
         images = coco.read(sets[name])["images"]
         synthetic = sum(bool(image.get("synthetic")) for image in images)
         found = {seed: detections(read_json(files[name, seed]), truth, str(files[name, seed])) for seed in seeds}
-        points.append(Point(name, arm, len(images), synthetic, found))
+        chosen_by = [_on_val(of_val[name, seed], val, rules) for seed in seeds] if val else []
+        points.append(Point(name, arm, len(images), synthetic, found, float(np.mean(chosen_by)) if val else None))
     return points
+
+
+def _on_val(path: Path, val: Truth, rules: Rules) -> float:
+    """The headline of one training on the validation images."""
+    _, data = judge(val, detections(read_json(path), val, str(path)), rules)
+    return float(scalars(data, np.ones((1, val.n_clusters), np.int64), rules.recall_score)[HEADLINE][0])
 
 
 def evaluate(truth: Truth, points: Sequence[Point], rules: Rules, n_resamples: int, seed: int, plan: Plan | None = None) -> Tables:
@@ -115,7 +133,7 @@ def evaluate(truth: Truth, points: Sequence[Point], rules: Rules, n_resamples: i
             "n_patients": truth.n_patients, "n_patients_with_lesions": compare.clusters(runs), "resampled": truth.resampled,
         },
         "points": blocks, "contrasts": contrasts, "recovered": _recovered(points, runs, seed),
-        "notes": notes(truth, rules) + compare.run_notes(runs) + _contrast_notes(contrasts),
+        "notes": notes(truth, rules) + compare.run_notes(runs) + _contrast_notes(contrasts, points),
     }  # fmt: skip
     return Tables(without_nan(metrics), _curve_rows(points, blocks), corners)
 
@@ -188,13 +206,17 @@ def planned(points: Sequence[Point], blocks: Mapping[str, Any]) -> list[Pair]:
 
 
 def best_traditional(points: Sequence[Point], blocks: Mapping[str, Any]) -> Point | None:
-    """The point of arm traditional with the highest headline, None where there is none of that arm."""
+    """The point of arm traditional with the highest headline on the validation images, the first of equals; None without that arm.
+
+    Where there is nothing to find in the validation images the test images decide, which favours the traditional arm.
+    """
+    own = [point for point in points if point.arm.partition("@")[0] == "traditional"]
 
     def headline(point: Point) -> float:
-        value = blocks[point.name]["mean"][HEADLINE]["value"]
-        return -np.inf if np.isnan(value) else float(value)
+        value = blocks[point.name]["mean"][HEADLINE]["value"] if any(one.val is None for one in own) else point.val
+        return -np.inf if value is None or np.isnan(value) else float(value)
 
-    return max((point for point in points if point.arm == "traditional"), key=headline, default=None)
+    return max(own, key=headline, default=None)
 
 
 def _contrasts(pairs: Sequence[Pair], runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -209,11 +231,17 @@ def _contrasts(pairs: Sequence[Pair], runs: Sequence[Run]) -> list[dict[str, Any
     return made
 
 
-def _contrast_notes(contrasts: Iterable[dict[str, Any]]) -> list[str]:
-    best = sorted({one["against"] for one in contrasts if one["kind"] == "best_traditional"})
+def _contrast_notes(contrasts: Iterable[dict[str, Any]], points: Sequence[Point]) -> list[str]:
+    best = {one["against"] for one in contrasts if one["kind"] == "best_traditional"}
     return [
-        f"best traditional point: {name}, the best on these test images, so contrasts against it favour the traditional arm"
-        for name in best
+        f"best traditional point: {point.name}, "
+        + (
+            "the best on these test images, as none of validation are there, so contrasts against it favour the traditional arm"
+            if point.val is None
+            else f"chosen on the validation images ({HEADLINE} {point.val:.3f} there)"
+        )
+        for point in points
+        if point.name in best
     ]
 
 

@@ -6,6 +6,7 @@ Letters in shapes: I images, L lesions, N detections, C clusters (what a bootstr
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,12 @@ def truth(dataset: dict[str, Any], name: str = "ground truth") -> Truth:
         _spacing(images, name),
         name,
     )
+
+
+def to_choose_on(path: Path) -> Truth | None:
+    """Truth of the validation part, None where it holds no lesion to find: then nothing can be chosen on it."""
+    dataset = coco.read(path)
+    return truth(dataset, str(path)) if any(not one.get("iscrowd") for one in dataset["annotations"]) else None
 
 
 def detections(results: Any, of: Truth, name: str = "detections") -> Detections:

@@ -15,11 +15,16 @@ from tests.code_deps import ROOT
 from tests.evaluation.cases import dataset, image, results
 
 LESION, FAR = [10.0, 20.0, 30.0, 20.0], [100.0, 100.0, 10.0, 10.0]
+ON_VAL = {"traditional_2": 1, "traditional_4": 3}  # lesions found of 4 validation images
 FOUND = {"real": 4, "traditional_2": 6, "traditional_4": 5, "gan_4": 7, "fresh_4": 10}  # lesions found of 20, all without false positives
 
 
-def project(folder: Path, seeds: tuple[int, ...] = (0,), found: dict[str, int] = FOUND, **evaluate: Any) -> Path:
-    """Ten patients with two lesion images each and five without; 8 real training images."""
+def project(
+    folder: Path, seeds: tuple[int, ...] = (0,), found: dict[str, int] = FOUND, on_val: dict[str, int] | None = None, **evaluate: Any
+) -> Path:
+    """Ten patients with two lesion images each and five without; 8 real training images; validation images where on_val is given."""
+    val = [image(i, f"v{i}") for i in range(4)] if on_val else []
+    write(folder / "data/prepared/val/annotations.json", dataset(val, [(i, LESION) for i in range(len(val))]))
     patients = [image(i, f"p{i // 2}", laterality="L", density=1 + i % 2, view=("CC", "MLO")[i % 2], spacing_mm=0.2) for i in range(30)]
     write(folder / "data/prepared/test/annotations.json", dataset(patients, [(i, LESION) for i in range(20)]))
     for point, n in found.items():
@@ -31,6 +36,8 @@ def project(folder: Path, seeds: tuple[int, ...] = (0,), found: dict[str, int] =
             write(
                 folder / f"predictions/{point}/{seed}.json", results(*((int(i), LESION, 0.9) for i in hits), (29, FAR, 0.6), (0, FAR, 0.1))
             )
+            hits = (i for i in range((on_val or {}).get(point, 0)))
+            write(folder / f"predictions/{point}/{seed}.val.json", results(*((i, LESION, 0.9) for i in hits)))
     params = read_yaml(ROOT / "params.yaml")
     params["curve"] = {point: {point.partition("_")[0]: int(point.partition("_")[2])} if "_" in point else {} for point in found}
     params["study"] = {"points": list(found), "seeds": list(seeds), "baselines": ["fresh"]}
@@ -103,6 +110,20 @@ def test_contrasts_say_what_is_compared(tmp_path: Path) -> None:
         assert found["p_holm"] == found["p"] if one["primary"] else found["p_holm"] >= found["p"]
     assert any("best traditional point: traditional_2" in note for note in got["notes"])
     assert any("one training of each" in note for note in got["notes"])
+
+
+def test_the_best_traditional_point_is_chosen_on_validation_images(tmp_path: Path) -> None:
+    """traditional_2 finds more of the test images, traditional_4 of the validation images."""
+    got = metrics(project(tmp_path, on_val=ON_VAL))
+    assert {one["against"] for one in got["contrasts"] if one["kind"] == "best_traditional"} == {"traditional_4"}
+    assert any("traditional_4, chosen on the validation images (sens_at_1fp 0.750 there)" in note for note in got["notes"])
+    assert got["points"]["traditional_2"]["val_sens_at_1fp"] == 0.25 and got["points"]["real"]["val_sens_at_1fp"] == 0.0
+
+
+def test_without_validation_images_the_choice_on_test_images_is_told(tmp_path: Path) -> None:
+    got = metrics(project(tmp_path))
+    assert got["points"]["traditional_2"]["val_sens_at_1fp"] is None
+    assert any("traditional_2, the best on these test images, as none of validation are there" in note for note in got["notes"])
 
 
 def test_the_primary_contrast_is_fixed_by_the_design(tmp_path: Path) -> None:
