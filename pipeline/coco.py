@@ -3,6 +3,7 @@
 Boxes are xywh (pixels, x and y of the left upper corner) on disk and xyxy in memory.
 """
 
+import operator
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from pipeline.errors import PipelineError
-from pipeline.io import read_json, write_json
+from pipeline.errors import PipelineError, raise_all
+from pipeline.io import check_size, read_json, write_json
 
+LISTS = {"images": ("id", "patient_id"), "annotations": ("id", "image_id", "category_id"), "categories": ("id",)}  # and their ids
 CATEGORIES = [{"id": 1, "name": "mass"}]
 
 
@@ -24,8 +26,39 @@ def encode(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def decode(segmentation: dict[str, Any]) -> NDArray[np.bool_]:
-    """COCO RLE to (H, W) bool."""
-    return np.asarray(rle.decode(segmentation), bool)
+    """COCO RLE, its `counts` as text or as a list, to (H, W) bool.
+
+    Raises PipelineError where size or counts are none, or the runs do not fill the mask: pycocotools would leave the rest
+    of the mask as it found it in memory.
+    """
+    try:
+        height, width = map(operator.index, segmentation["size"])
+        counts = segmentation["counts"]
+        runs = np.array(counts, np.int64) if isinstance(counts, list) else _runs(counts)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise PipelineError(f"no run-length encoded mask ({type(error).__name__}: {error})") from None
+    if min(height, width) < 0 or runs.ndim != 1 or (runs < 0).any() or (runs > height * width).any() or runs.sum() != height * width:
+        raise PipelineError(f"the runs do not fill a mask of {height} x {width} px")
+    check_size("a mask", height, width)
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
+
+
+def _runs(text: str | bytes) -> NDArray[np.int64]:
+    """Lengths of the runs of a compressed RLE: numbers of 5-bit digits from 48, lowest first, bit 5 set on all but the last,
+    signed; from the third on, each is the difference to the one before the last (pycocotools, maskApi.c)."""
+    codes = np.frombuffer(text.encode("ascii") if isinstance(text, str) else text, np.uint8).astype(np.int64) - 48
+    if not codes.size:
+        return codes
+    ends = (codes & 32) == 0
+    places = np.arange(len(codes)) - np.concatenate([[0], np.flatnonzero(ends) + 1])[np.concatenate([[0], np.cumsum(ends)[:-1]])]
+    if codes.min() < 0 or codes.max() > 63 or not ends[-1] or places.max() > 8:
+        raise ValueError("the counts are no compressed text")
+    starts = np.concatenate([[0], np.flatnonzero(ends)[:-1] + 1])
+    values = np.add.reduceat((codes & 31) << 5 * places, starts)
+    values -= ((codes[ends] & 16) != 0) * (np.int64(1) << 5 * (places[ends] + 1))
+    for first in (1, 2):  # from the third on every other one: odd ones follow 1, even ones 2
+        values[first::2] = np.cumsum(values[first::2])
+    return values
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -60,12 +93,24 @@ def write(path: Path, dataset: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A COCO data set, checked for the keys that are used here."""
+    """A COCO data set, checked for the keys that are used here: lists of entries, whose ids are numbers or texts."""
     dataset = read_json(path)
-    missing = [key for key in ("images", "annotations", "categories") if key not in dataset] if isinstance(dataset, dict) else ["images"]
+    missing = [key for key in LISTS if key not in dataset] if isinstance(dataset, dict) else ["images"]
     if missing:
         raise PipelineError(f"{path}: no COCO data set, it lacks {', '.join(missing)}")
+    for key, ids in LISTS.items():
+        check_entries(dataset[key], ids, f"{path}: {key}")
     return dict(dataset)
+
+
+def check_entries(entries: Any, ids: Iterable[str], what: str) -> None:
+    """Refuse what is no list of JSON objects whose `ids`, where there are any, can be looked up. Raises PipelineError."""
+    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+        raise PipelineError(f"{what}: is no list of entries in braces")
+    raise_all(
+        [f"entry {n}: {key}" for n, one in enumerate(entries) for key in ids if isinstance(one.get(key), list | dict)],
+        f"{what}: ids that are no number or text",
+    )
 
 
 def by_image(dataset: dict[str, Any]) -> dict[int, list[dict[str, Any]]]:

@@ -2,12 +2,15 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ from pipeline.errors import PipelineError
 
 PNG_HEADER = 33  # bytes of the signature and the IHDR chunk
 SYNTHETIC = b"Synthetic mammogram"  # keyword of the mark
+MAX_PIXELS = 1 << 27  # of one image; the largest films of the DDSM have 4 to 5 * 10^7
+FORMATS = ("PNG", "TIFF", "BMP", "PPM", "JPEG", "JPEG2000")
 
 
 @contextlib.contextmanager
@@ -28,27 +33,44 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        sync(temporary)
         temporary.replace(path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; on success it replaces the folder `path`, on error `path` is untouched."""
+    """Yield an empty temporary folder; on success it is synced and replaces the folder `path`, on error `path` is untouched.
+
+    A kill between the two renames leaves no `path`, never a part of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
+    for left in (temporary, old):
+        shutil.rmtree(left, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
+        with ThreadPoolExecutor(8) as threads:  # at once, because the disk then syncs many files in one go
+            list(threads.map(sync, temporary.rglob("*")))
         if path.exists():
-            shutil.rmtree(path)
+            path.replace(old)
         temporary.replace(path)
+        sync(path.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in (temporary, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Bring a file's bytes, or a folder's entries, to the disk, so that a power cut after a rename finds them there."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -62,22 +84,31 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
+    """Raises PipelineError for a missing or unreadable file and for anything but JSON in UTF-8 (also too deep, or too long a number)."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PipelineError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise PipelineError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
         raise PipelineError(f"{path}: not valid JSON ({error})") from None
 
 
 def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """(H, W) uint8 or uint16 as stored: never scaled, never converted down.
 
-    Raises PipelineError for a missing, unreadable, colour or other-depth file.
+    Raises PipelineError for a missing, unreadable, colour or other-depth file, and for one of more than `MAX_PIXELS`
+    by its header, before they are decoded.
     """
     if not path.is_file():
         raise PipelineError(f"{path}: no such image")
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
+    coded = np.fromfile(path, np.uint8)
+    check_size(path, *_size(path, coded))
+    try:
+        image = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        image = None
     if image is None:
         raise PipelineError(f"{path}: cannot be decoded (truncated or no image)")
     if image.ndim == 3 and (image[..., :1] == image[..., :3]).all():
@@ -85,6 +116,27 @@ def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16):
         raise PipelineError(f"{path}: is {image.shape} {image.dtype}; a grey image of 8 or 16 bit is needed")
     return np.ascontiguousarray(image)
+
+
+def _size(path: Path, coded: NDArray[np.uint8]) -> tuple[int, int]:
+    """Height and width by the header of an image file."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            width, height = Image.open(io.BytesIO(coded.data), formats=FORMATS).size
+    except Image.DecompressionBombError as error:
+        raise PipelineError(f"{path}: {error}") from None
+    except Exception:  # a damaged header raises a dozen kinds
+        raise PipelineError(f"{path}: cannot be decoded (truncated or no image; {', '.join(FORMATS)} are read)") from None
+    return height, width
+
+
+def check_size(path: Path | str, height: int, width: int) -> None:
+    """Refuse an image that would fill the memory. Raises PipelineError."""
+    if height * width > MAX_PIXELS:
+        raise PipelineError(f"{path}: is {height} x {width} px by its header; no mammogram has more than {MAX_PIXELS} px")
 
 
 def write_png(path: Path, image: NDArray[Any], level: int = 1, mark: str | None = None) -> None:

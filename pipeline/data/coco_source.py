@@ -28,6 +28,8 @@ from pipeline.io import read_image
 REQUIRED = ("patient_id", "laterality", "view")
 WORDS = ("source", "official_split")
 Shape = tuple[int, int]
+POLYGONS = 1000  # of one annotation, at most
+OUTLINE = 100  # longest outline of a polygon, as a multiple of height + width: it decides what pycocotools allocates
 
 
 def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none") -> Iterator[Case | Rejected]:
@@ -44,7 +46,7 @@ def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none
     annotations = coco.by_image(dataset)
     for image in dataset["images"]:
         every = annotations[image["id"]]
-        masses = [one for one in every if one.get("category_id") in categories]
+        masses = [one for one in every if isinstance(one.get("category_id"), int) and one["category_id"] in categories]
         pathologies = [str(one.get("pathology") or image.get("pathology") or "").lower() for one in masses]
         if bool(masses) == bool(every):
             case = _case(path.parent, image, masses, pathologies, select, window)
@@ -63,7 +65,7 @@ def _unsound(dataset: dict[str, Any]) -> Iterator[str]:
                 yield f"{key}: the id {number} occurs {times} times"
     known = {image["id"] for image in dataset["images"]}
     for one in dataset["annotations"]:
-        if one.get("image_id") not in known:
+        if not isinstance(one.get("image_id"), int) or one["image_id"] not in known:
             yield f"annotation {one['id']} is of image {one.get('image_id')}, which is not there"
     if not _mass_categories(dataset):
         yield f"no category has mass in its name: {', '.join(str(one.get('name')) for one in dataset['categories'])}"
@@ -152,17 +154,35 @@ def _whole(entry: dict[str, Any], key: str, low: int, high: int) -> int | None:
 
 def _mask(segmentation: Any, shape: Shape) -> NDArray[np.bool_]:
     """Polygons, RLE, or RLE as a list of counts, to (H, W) bool."""
+    if isinstance(segmentation, dict):
+        mask = coco.decode(segmentation)
+        if mask.shape != shape:
+            raise PipelineError(f"its mask is {mask.shape}, the image {shape} (rows, columns)")
+        return mask
+    if not isinstance(segmentation, list) or len(segmentation) > POLYGONS:
+        raise PipelineError(f"its segmentation is no RLE, nor a list of at most {POLYGONS} polygons")
+    for polygon in segmentation:
+        _check_polygon(polygon, shape)
     try:
-        if isinstance(segmentation, dict) and tuple(segmentation["size"]) != shape:
-            raise PipelineError(f"its mask is {tuple(segmentation['size'])}, the image {shape} (rows, columns)")
-        if isinstance(segmentation, dict) and isinstance(segmentation["counts"], str | bytes):
-            return coco.decode(segmentation)
-        parts = rle.frPyObjects(segmentation, *shape)
-        return coco.decode(rle.merge(parts) if isinstance(parts, list) else parts)
-    except PipelineError:
-        raise
+        return np.asarray(rle.decode(rle.merge(rle.frPyObjects(segmentation, *shape))), bool)
     except Exception as error:  # pycocotools raises that class itself
         raise PipelineError(f"its segmentation cannot be read ({error})") from None
+
+
+def _check_polygon(polygon: Any, shape: Shape) -> None:
+    """Refuse what pycocotools, which checks nothing, would turn into wild writes or gigabytes."""
+    try:
+        points = np.array(polygon, np.float64).reshape(-1, 2)
+    except (TypeError, ValueError, OverflowError):
+        raise PipelineError("a polygon is no list of x, y, x, y, ...") from None
+    height, width = shape
+    if len(points) < 3 or not np.isfinite(points).all():
+        raise PipelineError(f"a polygon has {len(points)} points, not three or more of finite numbers")
+    if (points < (-width, -height)).any() or (points > (2 * width, 2 * height)).any():
+        raise PipelineError(f"a polygon leaves the image of {shape} (rows, columns) by more than its size")
+    length = float(np.abs(np.diff(points, axis=0)).max(1).sum())
+    if length > OUTLINE * (height + width):
+        raise PipelineError(f"the outline of a polygon is {length:.0f} px long, more than {OUTLINE} times around the image")
 
 
 def _in_box(box: Any, shape: Shape) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from pipeline.data.ddsm_overlay import Abnormality, abnormalities
 from pipeline.data.reading import Select, below, choose, full_range, gather, number, positive
 from pipeline.data.shapes import polygon
 from pipeline.errors import PipelineError
+from pipeline.io import check_size
 
 VIEWS = ("LEFT_CC", "LEFT_MLO", "RIGHT_CC", "RIGHT_MLO")
 CLEAR, BLACK = 0.0, 4.0
@@ -106,6 +107,7 @@ def _film(words: list[str]) -> Film:
     microns = number(values.get("RESOLUTION", ""), "RESOLUTION", float)
     if lines < 1 or pixels < 1 or microns is None:
         raise PipelineError(f"lacks LINES, PIXELS_PER_LINE or RESOLUTION: {' '.join(words)}")
+    check_size("the film", lines, pixels)
     return Film(lines, pixels, positive(microns, "RESOLUTION"), words[-1] == "OVERLAY")
 
 
@@ -130,10 +132,12 @@ def _case(
     image: NDArray[np.uint16] | None = None
     with gather(faults):
         image = full_range(calibrate(_pixels(below(folder, f"{patient}.{view}.LJPEG"), film)), BLACK, CLEAR)
+    pathology, kept = chosen
+    lesions = []
+    with gather(faults):
+        lesions = [masses[index].lesion(polygon(masses[index].outline, (film.lines, film.pixels))) for index in kept]
     if faults or image is None:
         return Rejected(image_id, "; ".join(faults))
-    pathology, kept = chosen
-    shape = (film.lines, film.pixels)
     return Case(
         image_id=image_id,
         patient_id=patient,
@@ -145,7 +149,7 @@ def _case(
         source="DDSM",
         grey_range=f"OD {BLACK:g}..{CLEAR:g}",
         image=image,
-        lesions=tuple(masses[index].lesion(polygon(masses[index].outline, shape)) for index in kept),
+        lesions=tuple(lesions),
     )
 
 

@@ -38,7 +38,7 @@ def abnormalities(text: str) -> list[Abnormality]:
     """
     blocks = re.split(r"^ABNORMALITY\b", text, flags=re.MULTILINE)
     total = re.search(r"TOTAL_ABNORMALITIES\s+(\d+)", blocks[0])
-    if total is None or int(total[1]) != len(blocks) - 1:
+    if total is None or total[1] != str(len(blocks) - 1):
         raise PipelineError(f"TOTAL_ABNORMALITIES is {total[1] if total else 'missing'}, but {len(blocks) - 1} are described")
     return [_abnormality(block, f"abnormality {index}") for index, block in enumerate(blocks[1:], 1)]
 
@@ -69,7 +69,10 @@ def _word(text: str, pattern: str) -> str:
 
 def _outline(numbers: str, where: str) -> NDArray[Any]:
     """(N, 2) x, y of a chain code: start column, start row, then a code 0..7 a step."""
-    values = np.array(numbers.split(), np.int64)
+    try:
+        values = np.array(numbers.split(), np.int64)
+    except (ValueError, OverflowError):
+        raise PipelineError(f"{where}: its BOUNDARY holds a number that is too large") from None
     if len(values) < 4 or values[2:].max() > 7:
         raise PipelineError(f"{where}: its BOUNDARY is no chain code (column, row, codes 0..7)")
     return values[:2] + np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(STEPS[values[2:]], axis=0)])

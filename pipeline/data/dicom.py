@@ -1,17 +1,19 @@
 """DICOM mammograms: pixels of every usual transfer syntax over the full grey range, and the size of a pixel.
 
-Only pixels and their spacing are read: no tag about the patient leaves this module.
+Only `TAGS` are read, pixels and how to show them: no tag about the patient enters the program.
 """
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data import apart
 from pipeline.data.reading import Mammogram, full_range, positive
 from pipeline.errors import PipelineError
+from pipeline.io import check_size
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -20,6 +22,13 @@ Window = Literal["none", "voi"]
 # In the plane of the patient, at the detector, of a scanned film (PS3.3 10.7.1.3 and C.8.11.4).
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 SQUARE = 0.01
+NEEDED = ("PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
+# Everything that is read of a file.
+TAGS = (
+    *("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", *NEEDED, "SamplesPerPixel", "PlanarConfiguration"),
+    *("NumberOfFrames", "HighBit", *SPACINGS, "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *("VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
+)
 
 
 def read(path: Path, window: Window = "none") -> Mammogram:
@@ -45,31 +54,62 @@ def stored(path: Path) -> NDArray[Any]:
 
 
 def _load(path: Path) -> tuple["Dataset", NDArray[Any]]:
-    """The data set and its one grey frame; whatever a damaged file makes the readers raise becomes a PipelineError."""
+    """The data set (`TAGS` without the pixels) and its one grey frame; whatever a damaged file makes the readers raise
+    becomes a PipelineError. Compressed files are read apart (`apart`)."""
     import pydicom
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     if not path.is_file():
         raise PipelineError(f"{path}: no such file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(path)
-            fault = _not_one_grey_frame(dataset)
-            pixels = None if fault else pydicom.pixels.pixel_array(dataset)
+            syntax = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
     except Exception as error:
-        raise PipelineError(f"{path}: cannot be read as DICOM ({type(error).__name__}: {error})") from None
-    if fault or pixels is None:
-        raise PipelineError(f"{path}: {fault}")
-    return dataset, pixels
+        raise PipelineError(f"{path}: cannot be read as DICOM ({type(error).__name__})") from None
+    if syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian):
+        return _decode(path)
+    try:
+        return cast("tuple[Dataset, NDArray[Any]]", apart.call(_decode, path))
+    except PipelineError as error:
+        raise PipelineError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+def _decode(path: Path) -> tuple["Dataset", NDArray[Any]]:
+    import pydicom
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            dataset = pydicom.dcmread(path, specific_tags=list(TAGS))
+            fault = _not_one_grey_frame(dataset)
+        except Exception as error:  # its text may hold what the patient's tags say
+            raise PipelineError(f"{path}: cannot be read as DICOM ({type(error).__name__})") from None
+        if fault:
+            raise PipelineError(f"{path}: {fault}")
+        check_size(path, int(dataset.Rows), int(dataset.Columns))
+        try:
+            pixels = pydicom.pixels.pixel_array(dataset)
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise PipelineError(f"{path}: its pixels cannot be decoded ({type(error).__name__}: {reason})") from None
+    kept = pydicom.Dataset()
+    kept.update({element.tag: element for element in dataset if element.keyword != "PixelData"})
+    return kept, pixels
 
 
 def _not_one_grey_frame(dataset: "Dataset") -> str | None:
+    missing = [name for name in NEEDED if dataset.get(name) is None]
+    if missing:
+        return f"lacks {', '.join(missing)}"
     if "PixelData" not in dataset:
         return "holds no pixels"
     if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
         return f"is {dataset.PhotometricInterpretation}, not MONOCHROME1 or MONOCHROME2"
     if int(dataset.get("NumberOfFrames") or 1) != 1:
         return f"holds {dataset.NumberOfFrames} frames, not one"
+    if not 1 <= int(dataset.BitsStored) <= 16 or int(dataset.PixelRepresentation) not in (0, 1):
+        return f"stores {dataset.BitsStored} bits (representation {dataset.PixelRepresentation}), not 1 to 16"
     return None
 
 
@@ -92,7 +132,7 @@ def _view(path: Path, dataset: "Dataset", pixels: NDArray[Any]) -> tuple[NDArray
             with np.errstate(over="ignore"):
                 low, high = apply_windowing(np.array([-1e9, 1e9]), dataset)
             return apply_windowing(values, dataset), float(low), float(high)
-    except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+    except Exception as error:  # pydicom checks little of what it applies
         raise PipelineError(f"{path}: its VOI LUT or window cannot be applied ({error}); set data.window: none") from None
     raise PipelineError(f"{path}: has neither a VOI LUT nor a window; set data.window: none")
 

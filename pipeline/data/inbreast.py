@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from xml.parsers.expat import ExpatError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,10 +82,14 @@ def _case(root: Path, file: str, images: list[Path], rows: list[Row], select: Se
     density = None
     with gather(faults):
         density = number(row["ACR"], "ACR")
+    lesions: list[Lesion] = []
+    with gather(faults):
+        if read is not None:
+            height, width = read.image.shape
+            lesions = [Lesion(mask=polygon(points, (height, width))) for points in masses]
     match = NAME.fullmatch(images[0].name)
     if faults or read is None or match is None or chosen is None:
         return Rejected(file, "; ".join(faults))
-    height, width = read.image.shape
     return Case(
         image_id=file,
         patient_id=match["patient"],
@@ -98,7 +101,7 @@ def _case(root: Path, file: str, images: list[Path], rows: list[Row], select: Se
         source="INbreast",
         grey_range=read.grey_range,
         image=read.image,
-        lesions=tuple(Lesion(mask=polygon(points, (height, width))) for points in masses),
+        lesions=tuple(lesions),
     )
 
 
@@ -118,10 +121,10 @@ def _contours(root: Path, file: str) -> tuple[list[Contour], int]:
         return [], 0
     try:
         with open(path, "rb") as stream:
-            regions = [region for image in plistlib.load(stream)["Images"] for region in image["ROIs"]]
+            regions = [region for image in plistlib.load(stream, fmt=plistlib.FMT_XML)["Images"] for region in image["ROIs"]]
         names = [str(region["Name"]).strip().lower() for region in regions]
         masses = [_points(region["Point_px"]) for region, name in zip(regions, names, strict=True) if name == "mass"]
-    except (ExpatError, plistlib.InvalidFileException, AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # plistlib raises whatever its parts do
         raise PipelineError(f"{path}: cannot be read as contours ({type(error).__name__}: {error})") from None
     for points in masses:
         if len(points) < 3:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data import apart
 from pipeline.errors import PipelineError
+from pipeline.io import check_size
 
 Integers = NDArray[np.int32]
 # T.81 table H.1: a is the sample to the left, b above, c above to the left.
@@ -71,31 +73,45 @@ def _checked(data: bytes, frame: int, predictor_at: int) -> Header:
         raise PipelineError("holds no frame (truncated or no JPEG file)")
     height, width = (int.from_bytes(data[frame + k : frame + k + 2], "big") for k in (1, 3))
     header = Header(height, width, data[frame], data[predictor_at], frame, predictor_at)
-    if data[frame + 5] != 1 or not 2 <= header.precision <= 16 or header.predictor not in PREDICTORS or not height * width:
+    if (
+        len(data) <= frame + 5
+        or data[frame + 5] != 1
+        or not 2 <= header.precision <= 16
+        or header.predictor not in PREDICTORS
+        or not height * width
+    ):
         raise PipelineError(f"is no grey frame with a predictor of 1..7 ({header})")
+    check_size("the frame", height, width)
     return header
 
 
 def _differences(data: bytes, header: Header) -> Integers:
     """(H, W) differences between samples and their predictions, modulo 2^16."""
-    from pydicom.encaps import encapsulate
-    from pydicom.pixels import get_decoder
-    from pydicom.uid import JPEGLosslessSV1
-
     patched = bytearray(data)
     patched[header.precision_at], patched[header.predictor_at] = 16, 1
     frame: dict[str, Any] = {"rows": header.height, "columns": header.width, "number_of_frames": 1, "samples_per_pixel": 1}
     greys = {"bits_allocated": 16, "bits_stored": 16, "pixel_representation": 0, "photometric_interpretation": "MONOCHROME2"}
     try:
-        decoder = get_decoder(JPEGLosslessSV1)
-        summed, _ = decoder.as_array(encapsulate([bytes(patched)]), raw=True, pixel_keyword="PixelData", **frame, **greys)
-    except (RuntimeError, ValueError, AttributeError, NotImplementedError):
+        summed = apart.call(_decode, bytes(patched), frame | greys)
+    except PipelineError:
         raise PipelineError("cannot be decoded (truncated or damaged)") from None
     left = np.zeros(summed.shape, np.int32)
     left[:, 1:] = summed[:, :-1]
     left[1:, 0] = summed[:-1, 0]
     left[0, 0] = 1 << 15
     return summed.astype(np.int32) - left
+
+
+def _decode(data: bytes, tags: dict[str, Any]) -> NDArray[Any]:
+    """(H, W) samples as a decoder that follows the standard gives them."""
+    from pydicom.encaps import encapsulate
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import JPEGLosslessSV1
+
+    samples: NDArray[Any] = get_decoder(JPEGLosslessSV1).as_array(encapsulate([data]), raw=True, pixel_keyword="PixelData", **tags)[0]
+    if samples.shape != (tags["rows"], tags["columns"]):
+        raise ValueError(f"decoded to {samples.shape}")
+    return samples
 
 
 def _predict(differences: Integers, predictor: int, start: int) -> NDArray[np.uint16]:

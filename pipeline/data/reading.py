@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.errors import PipelineError
 
 Select = Literal["malignant", "benign", "all"]
+LONGEST = 255  # bytes of a file name
 SEVERITY = ("malignant", "benign", "")
 
 
@@ -29,10 +31,11 @@ class Mammogram:
 
 
 def below(root: Path, name: str | PurePath) -> Path:
-    """``root/name``; PipelineError where that is not below root: empty, absolute, with ``..``, or a link that leads out."""
+    """``root/name``; PipelineError where that is not below root: empty, absolute, with ``..``, or a link that leads out;
+    and where no file can have that name."""
     pure = PurePosixPath(name)
     try:
-        inside = (root / pure).resolve().is_relative_to(root.resolve())
+        inside = (root / pure).resolve().is_relative_to(root.resolve()) and all(len(os.fsencode(part)) <= LONGEST for part in pure.parts)
     except (OSError, RuntimeError, ValueError):
         inside = False
     if not pure.parts or pure.is_absolute() or ".." in pure.parts or not inside:
@@ -50,7 +53,12 @@ def gather(faults: list[str], where: str = "") -> Iterator[None]:
 
 
 def full_range(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]:
-    """Map low..high (either may be the larger) linearly to 0..65535, rounded; values outside of it are clipped."""
+    """Map low..high (either may be the larger) linearly to 0..65535, rounded; values outside of it are clipped.
+
+    Raises PipelineError where they are equal or not finite.
+    """
+    if not math.isfinite(high - low) or low == high:
+        raise PipelineError(f"its grey values go from {low:g} to {high:g}, which is no range")
     if values.dtype in (np.uint8, np.uint16):  # a table of all values is much faster than arithmetic on all pixels
         table = np.arange(np.iinfo(values.dtype).max + 1, dtype=np.float64)
         return _spread(table, low, high)[values]

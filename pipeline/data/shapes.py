@@ -6,9 +6,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import PipelineError
+
+FAR = 1 << 20  # px; OpenCV counts in 32 bits and goes along every row
+
 
 def polygon(points: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The inside of a closed outline and the outline itself. points: (N, 2) x, y in px, rounded. Returns (H, W) bool."""
+    """The inside of a closed outline and the outline itself. points: (N, 2) x, y in px, rounded. Returns (H, W) bool.
+
+    Raises PipelineError for coordinates that are not finite or beyond `FAR`.
+    """
+    if not (np.abs(points) <= FAR).all():
+        raise PipelineError(f"an outline has coordinates that are no numbers from -{FAR} to {FAR}")
     mask = np.zeros(shape, np.uint8)
     cv2.fillPoly(mask, [np.rint(points).astype(np.int32).reshape(-1, 1, 2)], 1)
     return mask.astype(bool)

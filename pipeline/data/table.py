@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.canonical import Case, Lesion, Rejected, read_rows
-from pipeline.errors import PipelineError
+from pipeline.data.reading import below, gather
 from pipeline.io import read_image
 
 REQUIRED = ("image", "mask", "patient_id", "laterality", "view", "pathology")
@@ -75,15 +75,9 @@ def _case(root: Path, row: dict[str, str]) -> Case | Rejected:
 
 def _read(root: Path, name: str, what: str, faults: list[str]) -> NDArray[Any] | None:
     """The image at `name` below root; a fault and None where it is elsewhere (absolute, .., a link) or cannot be read."""
-    path = root / name
-    if not name or not path.resolve().is_relative_to(root.resolve()) or ".." in Path(name).parts:
-        faults.append(f"{what} {name!r} does not lie in {root}")
-        return None
-    try:
-        return read_image(path)
-    except PipelineError as error:
-        faults.append(str(error))
-        return None
+    with gather(faults, what):
+        return read_image(below(root, name))
+    return None
 
 
 def _number(row: dict[str, str], column: str, kind: type[int] | type[float], faults: list[str]) -> Any:

@@ -4,6 +4,7 @@ Letters in shapes: I images, L lesions, N detections, C clusters (what a bootstr
 """
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,8 +132,7 @@ def detections(results: Any, of: Truth, name: str = "detections") -> Detections:
     Raises PipelineError for unknown image ids, scores that are not finite numbers and boxes that are not four finite
     numbers or have a negative side, naming entries by their place in the list (from 0).
     """
-    if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
-        raise PipelineError(f"{name}: COCO results are a list of {{image_id, category_id, bbox, score}}")
+    coco.check_entries(results, ("image_id", "category_id"), f"{name}: COCO results {{image_id, category_id, bbox, score}}")
     index = {image["id"]: i for i, image in enumerate(of.images)}
     image = np.array([index.get(one.get("image_id"), -1) for one in results], np.int64)
     raise_all(
@@ -206,13 +206,13 @@ def _numbers(values: Sequence[Any], width: int) -> Floats:
     """(N, width) float; a row that is no list of `width` numbers becomes NaN."""
     try:
         return np.array(values, np.float64).reshape(len(values), width)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return np.array([_row(value, width) for value in values], np.float64).reshape(len(values), width)
 
 
 def _row(value: Any, width: int) -> list[float]:
     row = value if isinstance(value, list) else [value]
-    good = len(row) == width and all(isinstance(one, int | float) for one in row)
+    good = len(row) == width and all(isinstance(one, int | float) and abs(one) <= sys.float_info.max for one in row)
     return [float(one) for one in row] if good else [math.nan] * width
 
 

@@ -134,7 +134,7 @@ def test_unusable_images_are_named_at_once(dataset):
         "m6: annotation 6: its mask is (60, 30), the image (60, 40)",
         "m7: spacing_mm is nan, not a positive number",
         "m1: '../m1.png' does not lie in",
-        "m9: annotation 9: its segmentation cannot be read",
+        "m9: annotation 9: a polygon is no list of x, y, x, y, ...",
         "m10: pathology is 'odd'",
         "m12: pathology is 'malignant', but nothing is annotated",
         "m13: m13.png: no such file",

@@ -118,7 +118,7 @@ def test_unusable_files_are_named(tmp_path):
     header.save_as(tmp_path / "header.dcm")
     expected = {
         "text": "cannot be read as DICOM",
-        "cut": "cannot be read as DICOM",
+        "cut": "its pixels cannot be decoded",
         "colour": "is RGB, not MONOCHROME1",
         "frames": "holds 2 frames",
         "header": "holds no pixels",
