@@ -12,6 +12,7 @@ from mmengine.config import Config
 from pipeline import coco
 from pipeline.detection import config
 from pipeline.detection.data import as_input, load, resized
+from pipeline.errors import PipelineError
 from pipeline.io import write_text
 from pipeline.params import Detect, Runtime
 from pipeline.progress import track
@@ -22,6 +23,8 @@ def load_detector(folder: Path) -> Any:
     """The detector of a folder written by `pipeline.detection.train`, in evaluation mode, on the GPU where there is one."""
     from mmengine.device import get_device
 
+    if not (folder / "config.py").is_file():
+        raise PipelineError(f"{folder}: holds no trained detector; `dvc repro` trains those of study.points and study.seeds")
     configuration = Config.fromfile(folder / "config.py")
     model = config.build(configuration.model)
     model.load_state_dict(load_state(folder / "model.pth")["state_dict"])
@@ -34,12 +37,11 @@ def detect(model: Any, annotations: Path, settings: Detect, runtime: Runtime) ->
 
     Boxes are xywh in px of the image files, rounded to 0.01; scores are in [settings.score_min, 1], rounded to 1e-6.
     """
-    torch.set_num_threads(runtime.threads)
-    model.roi_head.test_cfg.update(score_thr=-1.0, max_per_img=settings.max_per_image)
+    prepare(model, settings, runtime)
     images = sorted(coco.read(annotations)["images"], key=lambda image: image["id"])
     results = []
     for image in track(images, f"detect in {annotations.parent.name}"):
-        boxes, scores = _predict(model, annotations.parent / image["file_name"], runtime)
+        boxes, scores = predict(model, load(annotations.parent / image["file_name"], None), runtime)
         for box, score in zip(boxes, scores, strict=True):
             if score >= settings.score_min:
                 x1, y1, x2, y2 = box.tolist()
@@ -48,9 +50,15 @@ def detect(model: Any, annotations: Path, settings: Detect, runtime: Runtime) ->
     return results
 
 
-def _predict(model: Any, path: Path, runtime: Runtime) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (N, 4) xyxy in px of the file and scores (N,), best first."""
-    image = load(path, None)
+def prepare(model: Any, settings: Detect, runtime: Runtime) -> None:
+    """Let the detector give boxes of any score, `settings.max_per_image` of them; two-stage and one-stage detectors alike."""
+    torch.set_num_threads(runtime.threads)
+    last = model.roi_head if hasattr(model, "roi_head") else model.bbox_head
+    last.test_cfg.update(score_thr=-1.0, max_per_img=settings.max_per_image)
+
+
+def predict(model: Any, image: np.ndarray, runtime: Runtime) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (N, 4) xyxy in px of the image and scores (N,), best first. image: (H, W) float32 in [0, 1]."""
     size = tuple(model.size) if model.size else None
     fitted = resized(image, size)
     factors = (fitted.shape[1] / image.shape[1], fitted.shape[0] / image.shape[0])
