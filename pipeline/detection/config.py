@@ -1,13 +1,16 @@
 """The detector as a plain MMEngine configuration, which is saved beside the weights and needs nothing else."""
 
+import ast
 import copy
+from pathlib import Path
 from pprint import pformat
 from typing import Any
 
 from pipeline.detection.arches import model
+from pipeline.errors import PipelineError
 from pipeline.params import Detector
 
-MODULES = ["pipeline.detection.light_head", "pipeline.detection.heads", "pipeline.detection.backbones"]
+MODULES = ["pipeline.detection.light_head", "pipeline.detection.heads", "pipeline.detection.backbones", "pipeline.detection.loading"]
 METAINFO = {"classes": ("mass",), "palette": [(220, 20, 60)]}
 
 
@@ -38,6 +41,17 @@ def text(configuration: dict[str, Any]) -> str:
     return "".join(f"{key} = {pformat(value, width=120, sort_dicts=False)}\n" for key, value in configuration.items())
 
 
+def read(path: Path) -> dict[str, Any]:
+    """The values of a file written by `text`, without running it (MMEngine would). Raises PipelineError for anything else in it."""
+    try:
+        lines = ast.parse(path.read_text(encoding="utf-8")).body
+        return {line.targets[0].id: ast.literal_eval(line.value) for line in lines}  # type: ignore[attr-defined]
+    except FileNotFoundError:
+        raise PipelineError(f"{path}: no such file") from None
+    except (AttributeError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        raise PipelineError(f"{path}: holds more than names and plain values ({type(error).__name__}); it is not run") from None
+
+
 def build(configuration: dict[str, Any]) -> Any:
     """The detector of the `model` part of a configuration."""
 
@@ -45,7 +59,7 @@ def build(configuration: dict[str, Any]) -> Any:
     from mmengine.config import ConfigDict
     from mmengine.registry import init_default_scope
 
-    from pipeline.detection import backbones, heads, light_head  # noqa: F401 (MODULES: importing registers them)
+    from pipeline.detection import backbones, heads, light_head, loading  # noqa: F401 (MODULES: importing registers them)
 
     init_default_scope("mmdet")
     return MODELS.build(ConfigDict(copy.deepcopy(configuration)))  # MMDetection changes what it is given

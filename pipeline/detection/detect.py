@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
 
 from pipeline import coco
 from pipeline.detection import config
@@ -25,10 +24,10 @@ def load_detector(folder: Path) -> Any:
 
     if not (folder / "config.py").is_file():
         raise PipelineError(f"{folder}: holds no trained detector; `dvc repro` trains those of study.points and study.seeds")
-    configuration = Config.fromfile(folder / "config.py")
-    model = config.build(configuration.model)
+    configuration = config.read(folder / "config.py")
+    model = config.build(configuration["model"])
     model.load_state_dict(load_state(folder / "model.pth")["state_dict"])
-    model.size = configuration.training.size
+    model.size = configuration["training"]["size"]
     return model.to(get_device()).eval()
 
 

@@ -1,6 +1,8 @@
 """Training and detecting on small images: a batch is learned, resumption is exact, foreign programs load the result."""
 
 import json
+import pathlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +90,49 @@ print("RESULT" + json.dumps([found.bboxes[0].tolist(), float(found.scores[0]), m
     np.testing.assert_allclose(box, coco.xyxy(np.array(ours["bbox"])), atol=0.02)
     assert score == pytest.approx(ours["score"], abs=1e-5)
     assert classes == ["mass"]
+
+
+class Planted:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return pathlib.Path.write_text, (pathlib.Path(self.file), "code was run")
+
+
+def test_a_planted_checkpoint_runs_no_code_in_mmdetection(trained, tmp_path):
+    """The control, MMEngine alone, does run it: else this test could not fail."""
+    for name, zipped in (("with", True), ("with_old", False), ("without", True)):
+        state = {"state_dict": {}, "meta": Planted(str(tmp_path / f"ran_{name}"))}
+        torch.save(state, tmp_path / f"{name}.pth", _use_new_zipfile_serialization=zipped)
+    script = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from mmengine.runner.checkpoint import CheckpointLoader
+CheckpointLoader.load_checkpoint({str(tmp_path / "without.pth")!r}, map_location="cpu")
+from mmdet.apis import init_detector
+for checkpoint in ({str(tmp_path / "with.pth")!r}, {str(tmp_path / "with_old.pth")!r}, "https://example.org/model.pth"):
+    try:
+        init_detector({str(trained.folder / "config.py")!r}, checkpoint, device="cpu")
+    except Exception as error:
+        print("REFUSED", type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    refused = [line for line in done.stdout.splitlines() if line.startswith("REFUSED PipelineError")]
+    for line, reason in zip(refused, ("with.pth: cannot be read", "with_old.pth: cannot be read", "compare its hash"), strict=True):
+        assert reason in line, done.stderr[-2000:]
+    assert [path.name for path in tmp_path.glob("ran_*")] == ["ran_without"]
+
+
+def test_a_planted_configuration_is_not_run(trained, tmp_path):
+    shutil.copytree(trained.folder, tmp_path / "model")
+    planted = tmp_path / "model" / "config.py"
+    planted.write_text(planted.read_text() + f"\n__import__('pathlib').Path({str(tmp_path / 'ran')!r}).touch()\n")
+    with pytest.raises(PipelineError, match=r"config\.py: holds more than names and plain values"):
+        load_detector(tmp_path / "model")
+    assert not (tmp_path / "ran").exists()
 
 
 class Interrupt(Hook):
