@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline import coco
+from pipeline import coco, leaks
 from pipeline.errors import PipelineError
 from pipeline.evaluation.bootstrap import interval, resample
 from pipeline.evaluation.similarity import Lpips
@@ -59,6 +59,8 @@ def measure(prepared: Path, weights: Path, models: Path, pool: Path, target: Pat
     held, training = _some(read(prepared / "patches", ["val", "test"]), n, seed), read(prepared / "patches", ["train"])
     infiller, sampler, lpips = infill.load(models / "infill"), masks.load(models / "masks"), Lpips(weights)
     made = cut_out(pool, prepared / "train", infiller.patch_px, n)
+    models_saw = {"models/masks": sampler.meta["patients"], "models/infill": infiller.meta["patients"]}
+    leaks.require_unseen(models_saw, {"the held-out patches": held.patients})
     scale = infiller.meta["margin"] / 256
     drawn = np.stack([sampler.sample(seed, item, 0) for item in range(n)])
     nearest, distance = lpips.nearest(made.images, training.images)

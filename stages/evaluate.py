@@ -27,12 +27,14 @@ def arguments(made: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, params: "Params") -> None:
     from pipeline import coco
-    from pipeline.evaluation import study
+    from pipeline.evaluation import held_out, study
     from pipeline.evaluation.froc import Rules
     from pipeline.evaluation.matching import parse_hit
     from pipeline.evaluation.truth import to_choose_on, truth
     from pipeline.params import arm
 
+    parts = {"test": args.test} | ({"val": args.val} if args.val.is_file() else {})
+    held_out.check_study({point: args.trainsets / point / "annotations.json" for point in params.study.points}, parts)
     block = params.evaluate
     known = truth(coco.read(args.test), str(args.test))
     arms = {name: arm(params.curve[name]) for name in params.study.points}

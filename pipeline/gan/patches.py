@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import leaks
 from pipeline.errors import PipelineError, raise_all
 from pipeline.io import read_image, to_unit
 from pipeline.preprocess.trilabel import Labels, Noise, tri_label
@@ -35,13 +36,17 @@ class Patches:
 def read(folder: Path, splits: Collection[str]) -> Patches:
     """The patches of the named splits, in the order of their names.
 
-    Raises PipelineError where there is none, where one is not square or of another size, or where a mask is empty.
+    Raises PipelineError where there is none, where a patient is also in another part, where one is not square or of
+    another size, or where a mask is empty.
     """
     table = folder / "patches.csv"
     if not table.is_file():
         raise PipelineError(f"{table}: no such file; run the stage preprocess")
     with open(table, encoding="utf-8", newline="") as file:
-        rows = sorted((row for row in csv.DictReader(file) if row["split"] in splits), key=lambda row: row["patch"])
+        every = sorted(csv.DictReader(file), key=lambda row: row["patch"])
+    rows = [row for row in every if row["split"] in splits]
+    others = [row for row in every if row["split"] not in splits]
+    leaks.require_unseen({f"the patches of {' and '.join(splits)}": _patients(rows)}, {"those of another part": _patients(others)})
     if not rows:
         raise PipelineError(f"{table}: no patch of {' or '.join(splits)}; more lesions or another split are needed")
     images = [to_unit(read_image(folder / "images" / f"{row['patch']}.png")) for row in rows]
@@ -54,6 +59,10 @@ def read(folder: Path, splits: Collection[str]) -> Patches:
     ]
     raise_all(offences, f"patches of {folder} that cannot be used")
     return Patches(np.stack(images), np.stack(masks), [row["patch"] for row in rows], [row["patient_id"] for row in rows])
+
+
+def _patients(rows: list[dict[str, str]]) -> set[str]:
+    return {row["patient_id"] for row in rows}
 
 
 class MaskSamples:

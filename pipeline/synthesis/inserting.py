@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import leaks
 from pipeline.io import to_unit
 from pipeline.preprocess.geometry import resize
 from pipeline.preprocess.trilabel import margin
@@ -81,6 +82,7 @@ def learned_masks(sampler: MaskSampler, seed: int) -> MaskSource:
 def gan(sources: Sources, placer: Placer, infiller: Infiller, masks_from: MaskSource, blend: str) -> Method:
     """The paper's method: a mask, infilled by the trained generator, inserted in a host (paper 4.3). blend: a key of BLENDS."""
     side, scale = infiller.patch_px, infiller.meta["margin"] / 256
+    leaks.require_training({"masks": masks_from.patients, "the infilling GAN": infiller.meta["patients"]}, sources.training)
 
     def make(items: Sequence[int]) -> list[Made]:
         scenes = [open_scene(placer, placer(item), lambda attempt, item=item: masks_from.draw(item, attempt)) for item in items]  # type: ignore[misc]

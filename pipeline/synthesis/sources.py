@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import coco
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, raise_all
 from pipeline.io import read_image, to_unit
 from pipeline.synthesis import laws
 from pipeline.synthesis.placement import Placer, find_hosts
@@ -50,6 +50,10 @@ class Sources:
             raise PipelineError(
                 f"{self.folder}/patches.csv: training patches of images that are not in {self.train}: {', '.join(foreign[:5])}"
             )
+        wrong = [
+            f"{r['patch']}: patient {r['patient_id']}" for r in rows.to_dict("records") if r["patient_id"] != self.patient(r["image_id"])
+        ]
+        raise_all(wrong, f"{self.folder}/patches.csv: patches of other patients than those of their images")
         if rows.empty:
             raise PipelineError(
                 f"{self.folder}/patches.csv has no training patch; more lesions or a larger split.train_fraction are needed"
@@ -58,6 +62,14 @@ class Sources:
             Patch(str(r["patch"]), str(r["image_id"]), str(r["patient_id"]), *(int(r[key]) for key in ("x", "y", "w", "h")))
             for r in rows.to_dict("records")
         ]
+
+    def patient(self, image_id: str) -> str:
+        return str(self.images[image_id]["patient_id"])
+
+    @property
+    def training(self) -> frozenset[str]:
+        """The training patients of the experiment."""
+        return frozenset(map(self.patient, self.images))
 
     def mask(self, patch: Patch) -> NDArray[np.bool_]:
         """(P, P) bool: the mask of a patch as the GANs see it."""
