@@ -3,15 +3,19 @@
 python -m pipeline.profile smoke            print the -S flags for `dvc exp run`
 python -m pipeline.profile smoke --write    write them into params.yaml (`git restore params.yaml` undoes it)
 python -m pipeline.profile smoke --check    only check that the result is valid
+python -m pipeline.profile paper --plan     list its trainings with images, steps, memory and hours on a GPU, and missing weights
 """
 
 import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import guarded, parser
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
 
 FOLDER = Path("profiles")
 
@@ -67,12 +71,31 @@ def _assign(values: Any, overlay: dict[str, Any]) -> None:
             values[key] = value
 
 
+def _plan(params: "Params", args: argparse.Namespace) -> None:
+    from pipeline import plan
+    from pipeline.report.paper import GENERATORS
+
+    reached, capacity = (args.tflops, None) if args.tflops else plan.reached(args.gpu)
+    generators: list[tuple[str, str]] = [(params.gen.arch, params.gen.labels)]
+    if not args.own:
+        generators = list(dict.fromkeys([*generators, *((one.arch, one.labels) for one in GENERATORS)]))
+    found = plan.trainings(params, args.real or plan.REAL, generators)
+    print(plan.table(found, "device" if args.tflops else args.gpu, reached, capacity))
+    lacking = list(plan.missing_weights(params))
+    print("\nweights still needed:" if lacking else "\nall weights are at hand", *lacking, sep="\n  ")
+
+
 def main() -> None:
     made = parser(__doc__)
     made.formatter_class = argparse.RawDescriptionHelpFormatter
     made.add_argument("name", help="a file of profiles/ without .yaml")
     made.add_argument("--write", action="store_true", help="write the overlay into params.yaml")
     made.add_argument("--check", action="store_true", help="check the merged params, print nothing")
+    made.add_argument("--plan", action="store_true", help="list what the study would train, and what it would cost")
+    made.add_argument("--gpu", default="a100", help="GPU of the plan (default: a100)")
+    made.add_argument("--tflops", type=float, metavar="T", help="TFLOP/s that it reaches in trainings, for other devices")
+    made.add_argument("--real", type=int, metavar="N", help="training images with a mass (default: 566, the paper's on DDSM as we infer)")
+    made.add_argument("--own", action="store_true", help="plan with the profile's generator alone, not with all of `make ablation`")
     made.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file (default: params.yaml)")
     args = made.parse_args()
 
@@ -80,8 +103,10 @@ def main() -> None:
         from pipeline.params import check, read_yaml
 
         overlay = read(args.name)
-        check(merge(read_yaml(args.params), overlay), f"{args.params} with profile {args.name}")
-        if args.write:
+        params = check(merge(read_yaml(args.params), overlay), f"{args.params} with profile {args.name}")
+        if args.plan:
+            _plan(params, args)
+        elif args.write:
             write(overlay, args.params)
         elif not args.check:
             print(" ".join(f"-S '{flag}'" for flag in flags(overlay)))

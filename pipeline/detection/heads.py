@@ -2,6 +2,7 @@
 
 import pipeline.detection.ops  # noqa: F401, I001 (before mmdet: it makes mmcv.ops importable)
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -64,7 +65,8 @@ class SteadyLosses:
     def outputs(self: Any, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """hidden: (R, C). Returns scores (R, classes + 1) and deltas (R, 4 or 4 classes)."""
         hidden = hidden.float()  # once, so that the gradients of both outputs are added in float32
-        with torch.autocast(hidden.device.type, enabled=False):
+        device = hidden.device.type
+        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
             return self.fc_cls(hidden), self.fc_reg(hidden)
 
     def loss(self, cls_score: Tensor, *more: Any, **how: Any) -> dict[str, Tensor]:
