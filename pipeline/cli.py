@@ -39,14 +39,15 @@ def stage_main(run: "Run", doc: str | None, arguments: Callable[[argparse.Argume
 
 
 def guarded(work: Callable[[], None], debug: bool = False) -> None:
-    """Call `work`; a PipelineError ends the process with status 2 and its message on stderr."""
-    from pipeline.errors import PipelineError
+    """Call `work`; a PipelineError, or trouble with the disk, ends the process with status 2 and a message on stderr."""
+    from pipeline.errors import PipelineError, of_system
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         work()
-    except PipelineError as error:
-        if debug:
+    except (PipelineError, OSError, MemoryError, RuntimeError) as error:
+        shown = error if isinstance(error, PipelineError) else of_system(error)
+        if debug or shown is None:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown}", file=sys.stderr)
         sys.exit(2)

@@ -36,6 +36,9 @@ def atomic(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
+    except BaseException as error:
+        error.add_note(str(path))  # `errors.of_system` shows it
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -59,6 +62,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             path.replace(old)
         temporary.replace(path)
         sync(path.parent)
+    except BaseException as error:
+        error.add_note(str(path))
+        raise
     finally:
         for left in (temporary, old):
             shutil.rmtree(left, ignore_errors=True)
@@ -151,11 +157,8 @@ def write_png(path: Path, image: NDArray[Any], level: int = 1, mark: str | None 
     if not done:
         raise PipelineError(f"{path}: cannot be encoded as PNG")
     path.parent.mkdir(parents=True, exist_ok=True)
-    if mark is None:
-        data.tofile(path)
-    else:
-        coded = data.tobytes()
-        path.write_bytes(coded[:PNG_HEADER] + _text_chunk(SYNTHETIC, mark) + coded[PNG_HEADER:])
+    coded = data.tobytes()
+    path.write_bytes(coded if mark is None else coded[:PNG_HEADER] + _text_chunk(SYNTHETIC, mark) + coded[PNG_HEADER:])
 
 
 def _text_chunk(keyword: bytes, text: str) -> bytes:

@@ -1,6 +1,5 @@
 """What happens around each training step: seeds, learning rate, the loss table, checkpoints, progress."""
 
-import csv
 import logging
 import math
 import random
@@ -17,6 +16,7 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS
 
 from pipeline.errors import PipelineError
+from pipeline.io import write_text
 from pipeline.progress import track
 from pipeline.rng import integer
 from pipeline.training import checkpoints
@@ -82,9 +82,10 @@ class Losses(Hook):
     def before_train(self, runner: Any) -> None:
         if runner.rank:
             return
-        rows = list(csv.reader(self.path.read_text().splitlines())) if self.path.exists() else []
-        kept = [row for row in rows[1:] if row and row[0].isdigit() and int(row[0]) <= runner.iter]
-        self.path.write_text("".join(",".join(row) + "\n" for row in rows[:1] + kept) if kept else "")
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
+        kept = [line for line in whole[1:] if int(line.split(",")[0]) <= runner.iter]
+        write_text(self.path, "".join(whole[:1] + kept) if kept else "")
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         values = {name: float(torch.as_tensor(value).detach()) for name, value in outputs.items()}

@@ -110,6 +110,8 @@ def test_rows_after_the_checkpoint_are_cut_on_resumption(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "b", iterations=6, custom_hooks=[Crash(3)])
     assert len((tmp_path / "b" / "losses.csv").read_text().splitlines()) == 4
+    with open(tmp_path / "b" / "losses.csv", "a") as file:
+        file.write("0")  # a row that a kill has cut
     train(tmp_path / "b")
     assert (tmp_path / "a" / "losses.csv").read_text() == (tmp_path / "b" / "losses.csv").read_text()
 
