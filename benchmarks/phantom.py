@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks import measures
 from pipeline.cli import guarded, parser
-from pipeline.data.canonical import StoredCase, read_cases
+from pipeline.data.canonical import read_cases
+from pipeline.data.records import StoredCase
 from pipeline.io import read_image, to_unit
 
 SMALLEST = 0.03

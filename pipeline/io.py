@@ -44,18 +44,24 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; on success it is synced and replaces the folder `path`, on error `path` is untouched.
+def atomic_folder(path: Path, state: str | None = None) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it is synced and replaces the folder `path`, on error `path` is untouched.
 
-    A kill between the two renames leaves no `path`, never a part of it.
+    A kill between the two renames leaves no `path`, never a part of it. state: where it is given, the temporary folder
+    outlives an error, and a later call with the same state finds it as it was left. Otherwise the folder is empty.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
-    for left in (temporary, old):
-        shutil.rmtree(left, ignore_errors=True)
-    temporary.mkdir()
+    mark = temporary / ".state"
+    shutil.rmtree(old, ignore_errors=True)
+    if state is None or not mark.is_file() or mark.read_text(encoding="utf-8") != state:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        if state is not None:
+            mark.write_text(state, encoding="utf-8")
     try:
         yield temporary
+        mark.unlink(missing_ok=True)
         with ThreadPoolExecutor(8) as threads:  # at once, because the disk then syncs many files in one go
             list(threads.map(sync, temporary.rglob("*")))
         if path.exists():
@@ -66,8 +72,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         error.add_note(str(path))
         raise
     finally:
-        for left in (temporary, old):
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        if state is None or not mark.is_file():
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

@@ -25,15 +25,28 @@ class Runtime(Block):
 
 class Data(Block):
     source: Literal["phantom", "table", "coco", "cbis_ddsm", "ddsm", "inbreast", "mini_mias"]
-    root: str | None
+    root: str | list[str] | None
     select: Literal["malignant", "benign", "all"]
     window: Literal["none", "voi"]
     on_error: Literal["fail", "skip"]
+    normals: Literal["table", "coco", "cbis_ddsm", "ddsm", "inbreast", "mini_mias"] | None
+    normals_root: str | None
+
+    @property
+    def roots(self) -> list[str]:
+        """The folders of the source, in their order; none for the phantom."""
+        if self.source == "phantom" or self.root is None:
+            return []
+        return [self.root] if isinstance(self.root, str) else self.root
 
     @model_validator(mode="after")
     def _needs_root(self) -> Self:
-        if self.source != "phantom" and self.root is None:
+        if self.source != "phantom" and not self.roots:
             raise ValueError(f"source {self.source} needs data.root, the folder that holds it")
+        if (self.normals is None) != (self.normals_root is None):
+            raise ValueError(
+                f"normals ({self.normals}) and normals_root ({self.normals_root}) belong together: give both or set both to null"
+            )
         return self
 
 
@@ -45,7 +58,7 @@ class Phantom(Block):
 
 
 class Split(Block):
-    scheme: Literal["holdout", "kfold"]
+    scheme: Literal["holdout", "kfold", "official"]
     test: Share
     val: Share
     folds: int = Field(ge=2)
@@ -56,6 +69,8 @@ class Split(Block):
     def _leaves_training_patients(self) -> Self:
         if self.scheme == "holdout" and self.test + self.val >= 1:
             raise ValueError(f"test {self.test} + val {self.val} leave no training patients")
+        if self.scheme == "official" and self.val >= 1:
+            raise ValueError(f"val {self.val} leaves no training patients")
         if self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} is not below folds {self.folds}")
         return self
@@ -68,6 +83,7 @@ class Preprocess(Block):
     pad_px: float | None = Field(gt=0)
     film_height_mm: float = Field(gt=0)
     min_lesion_px: Positive
+    targets: Literal["malignant", "benign", "all"]
 
     @model_validator(mode="after")
     def _one_padding(self) -> Self:
@@ -139,7 +155,7 @@ class Gen(Block):
 
 
 class Synth(Block):
-    hosts: Literal["normals", "lesion_free"]
+    hosts: Literal["normals", "lesion_free", "contralateral"]
     masks: Literal["dcgan", "real", "ellipse"]
     sizes: Literal["paper", "lognormal", "empirical"]
     position: Literal["paper", "breast"]
@@ -289,6 +305,10 @@ class Params(Block):
                     yield f"point {point} needs pool {pool}; add {pool} to study.baselines"
                 elif n > getattr(self.pools, pool).n:
                     yield f"point {point} needs {n} images of pool {pool}, which holds {getattr(self.pools, pool).n}; raise pools.{pool}.n"
+        if self.synth.hosts == "contralateral" and self.data.source == "cbis_ddsm":
+            yield "synth.hosts is contralateral, but CBIS-DDSM holds no mammogram of the other, healthy breast; set it to lesion_free"
+        if self.data.select == "benign" and self.preprocess.targets == "malignant" and self.data.source not in ("phantom", "table"):
+            yield "data.select takes images of benign masses alone, but preprocess.targets is malignant: set it to benign"
         if "fresh" in self.study.baselines and self.data.source != "phantom":
             yield f"pool fresh is drawn by the phantom's simulator; data.source is {self.data.source}: take fresh out of study.baselines"
 

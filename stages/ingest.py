@@ -1,8 +1,8 @@
 """Bring mammograms into the canonical form.
 
-Reads the source named by data.source (phantom: drawn by the built-in simulator; the others below data.root,
-see docs/data-formats.md). Writes data/raw: images, one mask a lesion, cases.csv, lesions.csv and
-skipped.csv. The folder is complete, or as it was before.
+Reads the source named by data.source (phantom: drawn by the built-in simulator; the others below data.root, see
+docs/data-formats.md), and the healthy mammograms of data.normals. Writes data/raw: images, one mask a lesion, cases.csv,
+lesions.csv and skipped.csv. The folder is complete, or as it was before; what an interrupted ingest has stored is not read again.
 """
 
 import argparse
@@ -22,11 +22,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, params: "Params") -> None:
     import logging
 
-    from pipeline.data.adapters import ADAPTERS
+    from pipeline.data.adapters import records, state
     from pipeline.data.canonical import write
     from pipeline.progress import track
 
-    written = write(args.out, track(ADAPTERS[params.data.source](params), "ingest"), params.data.on_error)
+    written = write(args.out, lambda done: track(records(params, done), "ingest"), params.data.on_error, state(params))
     logging.info("%s: %d images, %d lesions, %d images skipped", args.out, written.cases, written.lesions, written.skipped)
 
 

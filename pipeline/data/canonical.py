@@ -1,104 +1,31 @@
-"""The canonical raw data set (docs/architecture.md, `data/raw/`): its records, its one writer and its one reader.
+"""The canonical raw data set (docs/architecture.md, `data/raw/`): its one writer and its one reader.
 
 Adapters yield a `Case` for each mammogram, or a `Rejected` for one that cannot be used; `write` checks and
-stores them one at a time; every later step begins with `read_cases`.
+stores them one at a time and goes on where it was interrupted; every later step begins with `read_cases`.
 """
 
+import contextlib
 import csv
 import dataclasses
-import math
-import re
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.coco import bounding_box
+from pipeline.data.records import WORDS, Case, Record, Rejected, StoredCase, StoredLesion, metadata_faults, pixel_faults
 from pipeline.errors import PipelineError, raise_all
 from pipeline.io import atomic_folder, write_png
 
-LATERALITIES = ("L", "R")
-VIEWS = ("CC", "MLO")
-PATHOLOGIES = ("malignant", "benign", "normal", "")
-OFFICIAL_SPLITS = ("train", "test", "")
 CASE_COLUMNS = (
     *("image_id", "image", "patient_id", "laterality", "view", "density", "pathology", "spacing_mm", "source"),
-    *("official_split", "grey_range"),
+    *("official_split", "grey_range", "birads", "role"),
 )
-LESION_COLUMNS = ("image_id", "lesion", "mask", "x", "y", "w", "h", "shape", "margins", "subtlety")
+LESION_COLUMNS = ("image_id", "lesion", "mask", "x", "y", "w", "h", "shape", "margins", "subtlety", "pathology", "finding")
 SKIPPED_COLUMNS = ("image_id", "reason")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metadata:
-    """What is known of a mammogram besides its pixels; None or "" where the source does not say.
-
-    image_id, patient_id: letters, digits and ``_ - .``; they name files. laterality: L or R. view: CC or MLO.
-    pathology: malignant, benign, normal or "". density: ACR class 1..4. spacing_mm: side of a pixel in mm.
-    official_split: train, test or "", as the source divides its patients; recorded, not used. grey_range: the source's
-    grey values that became black and white, as ``low..high``.
-    """
-
-    image_id: str
-    patient_id: str
-    laterality: str
-    view: str
-    pathology: str = ""
-    density: int | None = None
-    spacing_mm: float | None = None
-    source: str = ""
-    official_split: str = ""
-    grey_range: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lesion:
-    """One mass. mask: (H, W) bool, as large as the image, not empty. shape, margins: words of the source; subtlety: 0..5."""
-
-    mask: NDArray[np.bool_]
-    shape: str = ""
-    margins: str = ""
-    subtlety: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case(Metadata):
-    """A mammogram with its pixels. image: (H, W) uint8 or uint16 over the type's full range."""
-
-    image: NDArray[Any]
-    lesions: tuple[Lesion, ...] = ()
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A mammogram that an adapter found but cannot use, and why."""
-
-    image_id: str
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredLesion:
-    """One mass on disk. number: k of the file name, from 1. box: xywh in px of the image."""
-
-    number: int
-    mask: Path
-    box: tuple[int, int, int, int]
-    shape: str = ""
-    margins: str = ""
-    subtlety: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredCase(Metadata):
-    """A mammogram on disk; `pipeline.io.read_image` reads `image` and the lesions' `mask` (0/255)."""
-
-    image: Path
-    lesions: tuple[StoredLesion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,45 +37,86 @@ class Written:
     skipped: int
 
 
-def valid_name(name: str) -> bool:
-    """Whether an id can name a file on any system: letters, digits, ``_ - .``, no ``..``, no leading sign."""
-    return bool(_NAME.fullmatch(name)) and ".." not in name and not name.endswith(".")
-
-
-def write(root: Path, cases: Iterable[Case | Rejected], on_error: Literal["fail", "skip"] = "fail") -> Written:
+def write(
+    root: Path,
+    records: Iterable[Record] | Callable[[Collection[str]], Iterable[Record]],
+    on_error: Literal["fail", "skip"] = "fail",
+    state: str | None = None,
+) -> Written:
     """Write the canonical folder `root`; it is complete, or untouched where anything fails.
 
-    cases: consumed one at a time, in the order in which they are stored, so memory holds one mammogram.
-    on_error: `skip` lists unusable mammograms in skipped.csv; `fail` raises PipelineError that lists all of them.
+    records: consumed one at a time, in the order in which they are stored, so memory holds one mammogram; or a function that
+    gives them, called with the image_ids that are stored already. on_error: `skip` lists unusable mammograms in skipped.csv;
+    `fail` raises PipelineError that lists all of them. state: names everything that the records depend on; a later call with
+    the same state goes on where this one was interrupted.
     """
-    seen: set[str] = set()
     case_rows: list[dict[str, Any]] = []
     lesion_rows: list[dict[str, Any]] = []
     skipped: list[Rejected] = []
-    with atomic_folder(root) as folder:
-        (folder / "images").mkdir()
-        (folder / "masks").mkdir()
-        for case in cases:
-            reasons = [case.reason] if isinstance(case, Rejected) else [*_metadata_faults(case), *_pixel_faults(case)]
-            if case.image_id in seen:
-                reasons.append("the image_id is used twice")
-            if isinstance(case, Rejected) or reasons:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(atomic_folder(root, state))
+        journal = stack.enter_context(contextlib.closing(Journal(folder)))
+        seen: set[str] = set()
+        for case in records(journal.rows.keys()) if callable(records) else records:
+            reasons = ["the image_id is used twice"] if case.image_id in seen else []
+            stored = None if reasons else journal.rows.get(case.image_id)
+            if isinstance(case, Rejected):
+                reasons.insert(0, case.reason)
+            elif isinstance(case, Case) and stored is None:
+                reasons[:0] = [*metadata_faults(case), *pixel_faults(case)]
+            if reasons:
                 skipped.append(Rejected(case.image_id, "; ".join(reasons)))
                 continue
             seen.add(case.image_id)
-            row, its_lesions = _store(folder, case)
-            case_rows.append(row)
-            lesion_rows.extend(its_lesions)
+            if stored is None and isinstance(case, Case):
+                stored = journal.add(case)
+            if stored is None:
+                raise ValueError(f"{case.image_id} is said to be stored, but is not")
+            case_rows.append(stored[0])
+            lesion_rows.extend(stored[1])
         if on_error == "fail" or not case_rows:
             raise_all(
                 [f"{one.image_id}: {one.reason}" for one in skipped], "images that cannot be used; mend them or set data.on_error: skip"
             )
         if not case_rows:
             raise PipelineError("the source holds no mammogram")
+        journal.path.unlink()
         _write_rows(folder / "cases.csv", CASE_COLUMNS, case_rows)
         _write_rows(folder / "lesions.csv", LESION_COLUMNS, lesion_rows)
         _write_rows(folder / "skipped.csv", SKIPPED_COLUMNS, [dataclasses.asdict(one) for one in skipped])
     return Written(len(case_rows), len(lesion_rows), len(skipped))
+
+
+class Journal:
+    """The mammograms that lie in a folder of `write` already: a line each, written when its pixels are."""
+
+    def __init__(self, folder: Path) -> None:
+        """Reads what an earlier call has left; the last line may be torn, and belongs to a mammogram that is read again."""
+        self.folder, self.path = folder, folder / ".journal"
+        self.rows: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
+        (folder / "images").mkdir(exist_ok=True)
+        (folder / "masks").mkdir(exist_ok=True)
+        if self.path.is_file():
+            for line in self.path.read_text(encoding="utf-8").split("\n")[:-1]:
+                case, lesions = json.loads(line)
+                if all((folder / name).stat().st_size for name in (case["image"], *(one["mask"] for one in lesions))):
+                    self.rows[case["image_id"]] = (case, lesions)
+        self.file = self.path.open("w", encoding="utf-8")
+        for row in self.rows.values():
+            self._log(row)
+
+    def add(self, case: Case) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Store a case; returns its row of cases.csv and those of lesions.csv."""
+        row = _store(self.folder, case)
+        self._log(row)
+        return row
+
+    def close(self) -> None:
+        self.file.close()
+
+    def _log(self, row: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
 
 
 def read_cases(root: Path) -> list[StoredCase]:
@@ -176,7 +144,7 @@ def read_cases(root: Path) -> list[StoredCase]:
         except ValueError as error:
             faults.append(f"cases.csv line {line} ({row['image_id']}): {error}")
             continue
-        wrong = [*_metadata_faults(case), *_missing_files(case)]
+        wrong = [*metadata_faults(case), *_missing_files(case)]
         if case.image_id in seen:
             wrong.append("the image_id is used twice")
         seen.add(case.image_id)
@@ -201,35 +169,6 @@ def read_rows(path: Path, columns: Iterable[str], delimiter: str = ",") -> list[
         raise PipelineError(f"{path}: no CSV file in UTF-8: {error}") from None
 
 
-def _metadata_faults(case: Metadata) -> Iterator[str]:
-    for what, name in (("image_id", case.image_id), ("patient_id", case.patient_id)):
-        if not valid_name(name):
-            yield f"{what} {name!r} holds more than letters, digits and _ - ."
-    for what, value, allowed in (
-        ("laterality", case.laterality, LATERALITIES),
-        ("view", case.view, VIEWS),
-        ("pathology", case.pathology, PATHOLOGIES),
-        ("density", case.density, (None, 1, 2, 3, 4)),
-        ("official_split", case.official_split, OFFICIAL_SPLITS),
-    ):
-        if value not in allowed:
-            yield f"{what} is {value!r}, not one of {', '.join(map(str, filter(None, allowed)))}"
-    if case.spacing_mm is not None and not (math.isfinite(case.spacing_mm) and case.spacing_mm > 0):
-        yield f"spacing_mm is {case.spacing_mm}, not a positive number"
-
-
-def _pixel_faults(case: Case) -> Iterator[str]:
-    if case.image.ndim != 2 or case.image.dtype not in (np.uint8, np.uint16) or not case.image.size:
-        yield f"the image is {case.image.shape} {case.image.dtype}, not grey of 8 or 16 bit"
-    for number, lesion in enumerate(case.lesions, 1):
-        if lesion.mask.shape != case.image.shape:
-            yield f"mask {number} is {lesion.mask.shape}, the image {case.image.shape} (rows, columns)"
-        if not lesion.mask.any():
-            yield f"mask {number} is empty"
-    if case.pathology == "normal" and case.lesions:
-        yield f"pathology is normal, yet it has {len(case.lesions)} lesion(s)"
-
-
 def _missing_files(case: StoredCase) -> Iterator[str]:
     for path in (case.image, *(lesion.mask for lesion in case.lesions)):
         if not path.is_file():
@@ -246,7 +185,7 @@ def _store(folder: Path, case: Case) -> tuple[dict[str, Any], list[dict[str, Any
         mask = f"masks/{case.image_id}_{number}.png"
         write_png(folder / mask, lesion.mask.astype(np.uint8) * 255)
         x, y, w, h = bounding_box(lesion.mask)
-        words = {"shape": lesion.shape, "margins": lesion.margins, "subtlety": lesion.subtlety}
+        words = {word: getattr(lesion, word) for word in WORDS}
         rows.append({"image_id": case.image_id, "lesion": number, "mask": mask, "x": x, "y": y, "w": w, "h": h, **words})
     return row, rows
 
@@ -260,7 +199,7 @@ def _write_rows(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]
 
 def _case_of(root: Path, row: dict[str, str], lesions: list[StoredLesion]) -> StoredCase:
     words = {column: row[column] for column in ("image_id", "patient_id", "laterality", "view", "pathology", "source")}
-    words |= {column: row[column] for column in ("official_split", "grey_range")}
+    words |= {column: row[column] for column in ("official_split", "grey_range", "birads", "role")}
     return StoredCase(
         **words,
         density=int(row["density"]) if row["density"] else None,
@@ -275,7 +214,6 @@ def _lesion_of(root: Path, row: dict[str, str]) -> StoredLesion:
         number=int(row["lesion"]),
         mask=root / row["mask"],
         box=(int(row["x"]), int(row["y"]), int(row["w"]), int(row["h"])),
-        shape=row["shape"],
-        margins=row["margins"],
         subtlety=int(row["subtlety"]) if row["subtlety"] else None,
+        **{word: row[word] for word in WORDS if word != "subtlety"},
     )

@@ -5,13 +5,14 @@ Reads the archive's tables ``mass_case_description_{train,test}_set.csv`` and it
 architectural distortion), in small letters; density is 1 to 4.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pipeline.data import dicom
-from pipeline.data.canonical import Case, Lesion, Rejected, read_rows
+from pipeline.data.canonical import read_rows
 from pipeline.data.cbis_files import Archive, mammogram, roi_mask
-from pipeline.data.reading import Mammogram, Select, choose, gather, number
+from pipeline.data.reading import BEFORE_5TH, Mammogram, Select, choose, gather, in_both, number
+from pipeline.data.records import Case, Lesion, Record, Rejected, Stored
 from pipeline.errors import PipelineError
 
 COLUMNS = (
@@ -27,7 +28,7 @@ Row = dict[str, str]
 Rows = dict[tuple[str, str], list[Row]]
 
 
-def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none") -> Iterator[Case | Rejected]:
+def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none", done: Collection[str] = ()) -> Iterator[Record]:
     """Every mammogram of the tables that `select` keeps, in the order of image_id; several abnormalities make one case.
 
     An image with any fault, or of a patient who is in both official splits, comes as Rejected with all of its faults.
@@ -35,7 +36,7 @@ def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none
     """
     archive = Archive(root)
     rows = {split: read_rows(path, COLUMNS) for split, path in archive.tables().items()}
-    both = set.intersection(*({row["patient_id"] for row in table} for table in rows.values())) if len(rows) > 1 else set()
+    both = in_both((row["patient_id"], split) for split, table in rows.items() for row in table)
     images: Rows = {}
     for split, table in rows.items():
         for row in table:
@@ -44,12 +45,13 @@ def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none
     for (image_id, split), its_rows in sorted(images.items()):
         faults: list[str] = []
         masses = _masses(its_rows, faults)
-        chosen = choose([PATHOLOGY.get(row["pathology"], "") for row in masses], select)
-        if chosen is not None:
+        pathology = choose([PATHOLOGY.get(row["pathology"], "") for row in masses], select)
+        if image_id in done:
+            yield Stored(image_id)
+        elif pathology is not None:
             if its_rows[0]["patient_id"] in both:
                 faults.append(f"patient {its_rows[0]['patient_id']} is in both official splits")
-            pathology, kept = chosen
-            yield _case(archive, image_id, split, pathology, [masses[index] for index in kept], window, faults)
+            yield _case(archive, image_id, split, pathology, masses, window, faults)
         elif faults:
             yield Rejected(image_id, "; ".join(faults))
 
@@ -89,6 +91,7 @@ def _case(
         source="CBIS-DDSM",
         official_split=split,
         grey_range=read.grey_range,
+        birads=BEFORE_5TH,
         image=read.image,
         lesions=tuple(lesions),
     )
@@ -115,7 +118,8 @@ def _lesion(archive: Archive, row: Row, read: Mammogram | None, faults: list[str
         if read is not None and files:
             height, width = read.image.shape
             mask = roi_mask(list(dict.fromkeys(files)), (height, width))
-            return Lesion(mask=mask, shape=_word(row["mass shape"]), margins=_word(row["mass margins"]), subtlety=subtlety)
+            words = {"shape": _word(row["mass shape"]), "margins": _word(row["mass margins"])}
+            return Lesion(mask=mask, subtlety=subtlety, pathology=PATHOLOGY.get(row["pathology"], ""), **words)
     faults.extend(missing)  # a crop that is missing does no harm where the mask is found
     return None
 

@@ -3,12 +3,12 @@
 `data.root` is the JSON file, or a folder with ``annotations.json``. ``file_name`` is relative to the JSON file, or to a folder
 ``images`` beside it, and names a grey PNG (or another lossless grey format) or a DICOM file. Beyond COCO an image says
 ``patient_id``, ``laterality`` (L, R) and ``view`` (CC, MLO), and where known ``image_id``, ``pathology``, ``density``,
-``spacing_mm``, ``official_split``, ``source`` and ``bits`` (of a 16-bit file that uses fewer); an annotation may say
-``pathology``, ``shape``, ``margins`` and ``subtlety``.
+``spacing_mm``, ``official_split``, ``source``, ``birads`` and ``bits`` (of a 16-bit file that uses fewer); an annotation may
+say ``pathology``, ``shape``, ``margins`` and ``subtlety``.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +18,42 @@ from pycocotools import mask as rle
 
 from pipeline import coco
 from pipeline.data import dicom
-from pipeline.data.canonical import Case, Lesion, Rejected
-from pipeline.data.reading import Mammogram, Select, below, choose, full_range, gather, positive
+from pipeline.data.reading import SEVERITY, Mammogram, Select, below, choose, full_range, gather, in_both, positive
+from pipeline.data.records import Case, Lesion, Record, Rejected, Stored
 from pipeline.data.shapes import ellipse
 from pipeline.data.table import DEPTHS
 from pipeline.errors import PipelineError, raise_all
 from pipeline.io import read_image
 
 REQUIRED = ("patient_id", "laterality", "view")
-WORDS = ("source", "official_split")
+WORDS = ("source", "official_split", "birads")
+MASS = "mass"
 Shape = tuple[int, int]
 POLYGONS = 1000  # of one annotation, at most
 OUTLINE = 100  # longest outline of a polygon, as a multiple of height + width: it decides what pycocotools allocates
 
 
-def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none") -> Iterator[Case | Rejected]:
+def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none", done: Collection[str] = ()) -> Iterator[Record]:
     """The images with a mass that `select` keeps, and those without annotations (normal), in the order of the file.
 
     A mass is an annotation of a category with ``mass`` in its name, or of the only category. Images with other annotations
-    only are left out. A box without a mask becomes the ellipse in it. Raises PipelineError where the file itself is
-    unsound: ids that occur twice, annotations of unknown images, no category of masses.
+    only are left out; beside a mass they are kept as other findings. A box without a mask becomes the ellipse in it. Raises
+    PipelineError where the file itself is unsound: ids that occur twice, annotations of unknown images, no category of masses.
     """
     path = root if root.is_file() else root / "annotations.json"
     dataset = coco.read(path)
     raise_all(list(_unsound(dataset)), f"{path} cannot be used")
-    categories = _mass_categories(dataset)
+    categories = _categories(dataset)
     annotations = coco.by_image(dataset)
+    both = in_both((str(image.get("patient_id")), str(image.get("official_split") or "")) for image in dataset["images"])
     for image in dataset["images"]:
-        every = annotations[image["id"]]
-        masses = [one for one in every if isinstance(one.get("category_id"), int) and one["category_id"] in categories]
+        findings = [(one, _finding(one, categories)) for one in annotations[image["id"]]]
+        masses = [one for one, finding in findings if finding == MASS]
         pathologies = [str(one.get("pathology") or image.get("pathology") or "").lower() for one in masses]
-        if bool(masses) == bool(every):
-            case = _case(path.parent, image, masses, pathologies, select, window)
+        if _image_id(image) in done:
+            yield Stored(_image_id(image))
+        elif masses or not findings:
+            case = _case(path.parent, image, findings, pathologies, select, window, both)
             if case is not None:
                 yield case
 
@@ -67,37 +71,52 @@ def _unsound(dataset: dict[str, Any]) -> Iterator[str]:
     for one in dataset["annotations"]:
         if not isinstance(one.get("image_id"), int) or one["image_id"] not in known:
             yield f"annotation {one['id']} is of image {one.get('image_id')}, which is not there"
-    if not _mass_categories(dataset):
+    if MASS not in _categories(dataset).values():
         yield f"no category has mass in its name: {', '.join(str(one.get('name')) for one in dataset['categories'])}"
 
 
-def _mass_categories(dataset: dict[str, Any]) -> set[int]:
-    categories = dataset["categories"]
-    return {one["id"] for one in categories if len(categories) == 1 or "mass" in str(one.get("name")).lower()}
+def _categories(dataset: dict[str, Any]) -> dict[Any, str]:
+    """Category id -> `mass`, or the name of another finding in small letters."""
+    names = {one["id"]: str(one.get("name") or "other").lower() for one in dataset["categories"]}
+    return {number: MASS if len(names) == 1 or MASS in name else name for number, name in names.items()}
+
+
+def _finding(annotation: dict[str, Any], categories: dict[Any, str]) -> str:
+    category = annotation.get("category_id")
+    return str(annotation.get("finding") or (categories.get(category, "other") if isinstance(category, int) else "other"))
+
+
+def _image_id(image: dict[str, Any]) -> str:
+    return str(image.get("image_id") or Path(str(image.get("file_name", ""))).stem or f"image {image['id']}")
 
 
 def _case(
-    folder: Path, image: dict[str, Any], masses: list[dict[str, Any]], pathologies: list[str], select: Select, window: dicom.Window
+    folder: Path,
+    image: dict[str, Any],
+    findings: list[tuple[dict[str, Any], str]],
+    pathologies: list[str],
+    select: Select,
+    window: dicom.Window,
+    both: set[str],
 ) -> Case | Rejected | None:
-    name = str(image.get("file_name", ""))
-    image_id = str(image.get("image_id") or Path(name).stem or f"image {image['id']}")
+    name, image_id = str(image.get("file_name", "")), _image_id(image)
     faults = [f"lacks {key}" for key in REQUIRED if not image.get(key)]
-    faults += [f"pathology is {word!r}" for word in sorted(set(pathologies) - {"malignant", "benign", ""})]
-    if not masses and str(image.get("pathology") or "normal").lower() != "normal":
+    faults += [f"patient {image['patient_id']} is in both official splits"] if str(image.get("patient_id")) in both else []
+    faults += [f"pathology is {word!r}" for word in sorted(set(pathologies) - set(SEVERITY))]
+    if not findings and str(image.get("pathology") or "normal").lower() != "normal":
         faults.append(f"pathology is {image['pathology']!r}, but nothing is annotated")
-    chosen = None if faults or not masses else choose(pathologies, select)
-    if masses and not faults and chosen is None:
+    pathology = choose(pathologies, select) if findings and not faults else "" if findings else "normal"
+    if pathology is None:
         return None
     read: Mammogram | None = None
     with gather(faults):
         read = _read(folder, name, image, window)
-    pathology, kept = chosen or ("" if masses else "normal", range(len(masses)))
     lesions = []
-    for one in (masses[index] for index in kept):
+    for one, finding in findings:
         with gather(faults, f"annotation {one['id']}"):
             if read is not None:
                 height, width = read.image.shape
-                lesions.append(_lesion(one, (height, width)))
+                lesions.append(_lesion(one, finding, (height, width)))
     if faults or read is None:
         return Rejected(image_id, "; ".join(faults))
     return Case(
@@ -135,13 +154,15 @@ def _read(folder: Path, name: str, image: dict[str, Any], window: dicom.Window) 
     return Mammogram(full_range(pixels, 0, top), spacing, f"0..{top}")
 
 
-def _lesion(annotation: dict[str, Any], shape: Shape) -> Lesion:
-    if annotation.get("iscrowd"):
-        raise PipelineError("is a crowd, not one mass")
+def _lesion(annotation: dict[str, Any], finding: str, shape: Shape) -> Lesion:
+    pathology = str(annotation.get("pathology") or "").lower()
+    if annotation.get("iscrowd") and finding == MASS and not pathology:
+        raise PipelineError("is a crowd of unknown pathology, not one mass")
     mask = _mask(annotation.get("segmentation"), shape) if annotation.get("segmentation") else _in_box(annotation.get("bbox"), shape)
     if not mask.any():
         raise PipelineError("its mask is empty, or lies outside of the image")
     words = {key: str(annotation.get(key) or "") for key in ("shape", "margins")}
+    words |= {"pathology": pathology, "finding": finding}
     return Lesion(mask=mask, subtlety=_whole(annotation, "subtlety", 0, 5), **words)
 
 

@@ -5,7 +5,7 @@ publishes for the scanner and site (first letter of the case: A is MGH, B and C 
 uint16: density 0 (clear film, dense tissue) is white, 4 black.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data import ljpeg
-from pipeline.data.canonical import Case, Rejected
 from pipeline.data.ddsm_overlay import Abnormality, abnormalities
-from pipeline.data.reading import Select, below, choose, full_range, gather, number, positive
+from pipeline.data.reading import BEFORE_5TH, Select, below, choose, full_range, gather, number, positive
+from pipeline.data.records import Case, Record, Rejected, Stored
 from pipeline.data.shapes import polygon
 from pipeline.errors import PipelineError
 from pipeline.io import check_size
@@ -45,11 +45,11 @@ class Film:
     overlay: bool
 
 
-def cases(root: Path, select: Select = "malignant") -> Iterator[Case | Rejected]:
-    """The mammograms with a mass that `select` keeps, and those of cases without any finding (normal), by case and view.
+def cases(root: Path, select: Select = "malignant", done: Collection[str] = ()) -> Iterator[Record]:
+    """The mammograms with a mass that `select` keeps, and those of breasts without any finding (normal), by case and view.
 
-    Left out: images with other findings only, and images without an outline in cases that have one elsewhere, where the
-    finding may be invisible rather than absent. A case is a patient. Raises PipelineError where there is no .ics file.
+    Left out: images with other findings only, and images without an outline of a breast that has one in its other view,
+    where the finding may be invisible rather than absent. A case is a patient. Raises PipelineError where there is no .ics file.
     """
     headers = sorted(root.rglob("*.ics"), key=lambda path: (path.name, path))
     if not headers:
@@ -60,9 +60,11 @@ def cases(root: Path, select: Select = "malignant") -> Iterator[Case | Rejected]
         except PipelineError as error:
             yield Rejected(header.stem, str(error))
             continue
-        normal = not any(film.overlay for film in films.values())
+        marked = {view.split("_")[0] for view, film in films.items() if film.overlay}
         for view, film in films.items():
-            if film.overlay or normal:
+            if f"{patient}_{view}" in done:
+                yield Stored(f"{patient}_{view}")
+            elif film.overlay or view.split("_")[0] not in marked:
                 case = _case(header.parent, patient, view, film, density, calibrate, select)
                 if case is not None:
                     yield case
@@ -121,21 +123,21 @@ def _case(
     select: Select,
 ) -> Case | Rejected | None:
     image_id, faults = f"{patient}_{view}", list[str]()
-    masses: list[Abnormality] = []
+    findings: list[Abnormality] = []
     with gather(faults):
-        masses = [one for one in _overlay(folder, patient, view) if one.mass] if film.overlay else []
+        findings = _overlay(folder, patient, view) if film.overlay else []
+    masses = [one for one in findings if one.finding == "mass"]
     if film.overlay and not masses and not faults:
         return None
-    chosen = choose([one.pathology for one in masses], select) if masses else ("normal", [])
-    if chosen is None:
+    pathology = choose([one.pathology for one in masses], select) if masses else "normal"
+    if pathology is None:
         return None
     image: NDArray[np.uint16] | None = None
     with gather(faults):
         image = full_range(calibrate(_pixels(below(folder, f"{patient}.{view}.LJPEG"), film)), BLACK, CLEAR)
-    pathology, kept = chosen
     lesions = []
     with gather(faults):
-        lesions = [masses[index].lesion(polygon(masses[index].outline, (film.lines, film.pixels))) for index in kept]
+        lesions = [one.lesion(polygon(one.outline, (film.lines, film.pixels))) for one in findings]
     if faults or image is None:
         return Rejected(image_id, "; ".join(faults))
     return Case(
@@ -148,6 +150,7 @@ def _case(
         spacing_mm=film.microns / 1000,
         source="DDSM",
         grey_range=f"OD {BLACK:g}..{CLEAR:g}",
+        birads=BEFORE_5TH,
         image=image,
         lesions=tuple(lesions),
     )

@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.canonical import Lesion
 from pipeline.data.reading import number
+from pipeline.data.records import Lesion
 from pipeline.errors import PipelineError
 
 # Steps (x, y) of the codes 0..7: up, then clockwise; y grows downwards.
 STEPS = np.array([(0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1)])
-PATHOLOGY = {"MALIGNANT": "malignant", "BENIGN": "benign", "BENIGN_WITHOUT_CALLBACK": "benign", "UNPROVEN": ""}
+PATHOLOGY = {"MALIGNANT": "malignant", "BENIGN": "benign", "BENIGN_WITHOUT_CALLBACK": "benign", "UNPROVEN": "unproven"}
 
 
 @dataclass(frozen=True)
 class Abnormality:
-    """outline: (N, 2) x, y in px of the outer boundary. Words in small letters, as in the file; pathology "" if unproven."""
+    """outline: (N, 2) x, y in px of the outer boundary. finding: mass, or the file's LESION_TYPE. Words in small letters."""
 
-    mass: bool
+    finding: str
     shape: str
     margins: str
     subtlety: int | None
@@ -28,7 +28,8 @@ class Abnormality:
     outline: NDArray[Any]
 
     def lesion(self, mask: NDArray[np.bool_]) -> Lesion:
-        return Lesion(mask=mask, shape=self.shape, margins=self.margins, subtlety=self.subtlety)
+        words = {"shape": self.shape, "margins": self.margins, "pathology": self.pathology, "finding": self.finding}
+        return Lesion(mask=mask, subtlety=self.subtlety, **words)
 
 
 def abnormalities(text: str) -> list[Abnormality]:
@@ -53,7 +54,7 @@ def _abnormality(block: str, where: str) -> Abnormality:
     if outline is None:
         raise PipelineError(f"{where}: has no BOUNDARY that ends in #")
     return Abnormality(
-        mass=any(kind == "MASS" for kind, _ in kinds),
+        finding="mass" if any(kind == "MASS" for kind, _ in kinds) else kinds[0][0].lower() if kinds else "other",
         shape=_word(words, r"\bSHAPE\s+(\S+)").lower(),
         margins=_word(words, r"\bMARGINS\s+(\S+)").lower(),
         subtlety=number(_word(block, r"^SUBTLETY\s+(\S+)"), f"{where}: SUBTLETY"),

@@ -8,7 +8,7 @@ here BI-RADS 4 to 6 is malignant and 1 to 3 benign, of the whole image.
 
 import plistlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data import dicom
-from pipeline.data.canonical import Case, Lesion, Rejected, read_rows
-from pipeline.data.reading import Mammogram, Select, below, choose, gather, number
+from pipeline.data.canonical import read_rows
+from pipeline.data.reading import BEFORE_5TH, Mammogram, Select, below, choose, gather, number
+from pipeline.data.records import Case, Lesion, Record, Rejected, Stored
 from pipeline.data.shapes import polygon
 from pipeline.errors import PipelineError
 
@@ -28,7 +29,7 @@ Contour = NDArray[np.float64]
 Row = dict[str, str]
 
 
-def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none") -> Iterator[Case | Rejected]:
+def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none", done: Collection[str] = ()) -> Iterator[Record]:
     """The mammograms with a mass that `select` keeps, and those with nothing marked (normal), in the order of their file numbers.
 
     Images with other findings only (calcifications, asymmetry, distortion) are left out. Raises PipelineError where the
@@ -37,7 +38,9 @@ def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none
     images = _images(root)
     rows = _rows(root / "INbreast.csv")
     for file in sorted(images.keys() | rows.keys()):
-        if file in images and file in rows:
+        if file in done:
+            yield Stored(file)
+        elif file in images and file in rows:
             case = _case(root, file, images[file], rows[file], select, window)
             if case is not None:
                 yield case
@@ -68,13 +71,13 @@ def _rows(path: Path) -> dict[str, list[Row]]:
 
 def _case(root: Path, file: str, images: list[Path], rows: list[Row], select: Select, window: dicom.Window) -> Case | Rejected | None:
     row, faults = rows[0], list(_doubts(images, rows))
-    masses: list[Contour] = []
-    others = 0
+    findings: list[tuple[str, Contour]] = []
     with gather(faults):
-        masses, others = _contours(root, file)
+        findings = _contours(root, file)
+    masses = [points for name, points in findings if name == "mass"]
     assessed = "malignant" if row["Bi-Rads"][:1] in ("4", "5", "6") else "benign"
-    chosen = choose([assessed] * len(masses), select) if masses else ("normal", [])
-    if not faults and (chosen is None or (others and not masses)):
+    pathology = choose([assessed] * len(masses), select) if masses else "normal"
+    if not faults and (pathology is None or (findings and not masses)):
         return None
     read: Mammogram | None = None
     with gather(faults):
@@ -86,20 +89,22 @@ def _case(root: Path, file: str, images: list[Path], rows: list[Row], select: Se
     with gather(faults):
         if read is not None:
             height, width = read.image.shape
-            lesions = [Lesion(mask=polygon(points, (height, width))) for points in masses]
+            outlined = [(name, points) for name, points in findings if len(points) > 2]
+            lesions = [Lesion(mask=polygon(points, (height, width)), finding=name) for name, points in outlined]
     match = NAME.fullmatch(images[0].name)
-    if faults or read is None or match is None or chosen is None:
+    if faults or read is None or match is None or pathology is None:
         return Rejected(file, "; ".join(faults))
     return Case(
         image_id=file,
         patient_id=match["patient"],
         laterality=row["Laterality"],
         view="MLO" if row["View"] == "ML" else row["View"],
-        pathology=chosen[0],
+        pathology=pathology,
         density=density,
         spacing_mm=read.spacing_mm,
         source="INbreast",
         grey_range=read.grey_range,
+        birads=BEFORE_5TH,
         image=read.image,
         lesions=tuple(lesions),
     )
@@ -114,22 +119,21 @@ def _doubts(images: list[Path], rows: list[Row]) -> Iterator[str]:
         yield f"Bi-Rads is {rows[0]['Bi-Rads']!r}, not 1..6 (4a, 4b, 4c)"
 
 
-def _contours(root: Path, file: str) -> tuple[list[Contour], int]:
-    """Outlines of the masses, (N, 2) x, y in px, and the number of other findings. Nothing is marked where there is no XML."""
+def _contours(root: Path, file: str) -> list[tuple[str, Contour]]:
+    """Name and outline, (N, 2) x, y in px, of what is marked: nothing where there is no XML. Other findings than a mass may be points."""
     path = below(root, f"AllXML/{file}.xml")
     if not path.is_file():
-        return [], 0
+        return []
     try:
         with open(path, "rb") as stream:
             regions = [region for image in plistlib.load(stream, fmt=plistlib.FMT_XML)["Images"] for region in image["ROIs"]]
-        names = [str(region["Name"]).strip().lower() for region in regions]
-        masses = [_points(region["Point_px"]) for region, name in zip(regions, names, strict=True) if name == "mass"]
+        findings = [(str(region["Name"]).strip().lower(), _points(region["Point_px"])) for region in regions]
     except Exception as error:  # plistlib raises whatever its parts do
         raise PipelineError(f"{path}: cannot be read as contours ({type(error).__name__}: {error})") from None
-    for points in masses:
-        if len(points) < 3:
+    for name, points in findings:
+        if name == "mass" and len(points) < 3:
             raise PipelineError(f"{path}: a mass has {len(points)} points, not an outline")
-    return masses, len(regions) - len(masses)
+    return findings
 
 
 def _points(texts: list[Any]) -> Contour:

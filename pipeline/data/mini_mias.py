@@ -6,34 +6,34 @@ fatty-glandular, dense-glandular) is no ACR class and is not turned into one.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pipeline.data.canonical import Case, Lesion, Rejected
 from pipeline.data.reading import Select, below, choose, gather
+from pipeline.data.records import Case, Lesion, Record, Rejected, Stored
 from pipeline.data.shapes import ellipse
 from pipeline.errors import PipelineError
 from pipeline.io import read_image
 
 LINE = re.compile(r"(mdb(\d{3}))\s+([FGD])\s+([A-Z]{4})(.*)")
-CIRCLE = re.compile(r"\s+[BM]\s+(\d+)\s+(\d+)\s+([1-9]\d*)\s*")
+CIRCLE = re.compile(r"\s+([BM])\s+(\d+)\s+(\d+)\s+([1-9]\d*)\s*")
 # The classes that are masses, with the word for their margins.
 MARGINS = {"CIRC": "circumscribed", "SPIC": "spiculated", "MISC": "ill-defined"}
-OTHERS = ("CALC", "ARCH", "ASYM")
+OTHERS = {"CALC": "calcification", "ARCH": "distortion", "ASYM": "asymmetry"}
 PATHOLOGY = {"B": "benign", "M": "malignant"}
 SPACING_MM = 0.2
 
 Finding = tuple[str, str]
 
 
-def cases(root: Path, select: Select = "malignant") -> Iterator[Case | Rejected]:
+def cases(root: Path, select: Select = "malignant", done: Collection[str] = ()) -> Iterator[Record]:
     """The mammograms with a mass that `select` keeps, and the normal ones, in the order of their numbers.
 
     Images with other findings only (calcifications, architectural distortion, asymmetry) are left out. A circle becomes a
     mask of its pixels. Raises PipelineError where Info.txt cannot be used.
     """
     for name, findings in sorted(_findings(root / "Info.txt").items()):
-        case = _case(root, name, findings, select)
+        case = Stored(name) if name in done else _case(root, name, findings, select)
         if case is not None:
             yield case
 
@@ -60,23 +60,24 @@ def _case(root: Path, name: str, findings: list[Finding], select: Select) -> Cas
     if masses and ("NORM", "") in findings:
         faults.append("is both normal and has a mass")
     severities = [PATHOLOGY.get(rest.split()[0] if rest.split() else "", "") for _, rest in masses]
-    chosen = choose(severities, select) if masses else ("normal", [])
-    if not faults and (chosen is None or (not masses and any(kind in OTHERS for kind, _ in findings))):
+    pathology = choose(severities, select) if masses else "normal"
+    if not faults and (pathology is None or (not masses and any(kind in OTHERS for kind, _ in findings))):
         return None
-    pathology, kept = chosen or ("", [])
     image = None
     with gather(faults):
         image = read_image(below(root, f"{name}.pgm"))
     lesions = []
-    for kind, rest in (masses[index] for index in kept):
+    for kind, rest in findings:
         circle = CIRCLE.fullmatch(rest)
-        if circle is None:
+        if circle is None and kind in MARGINS:
             faults.append(f"{kind}: Info.txt gives no circle ({rest.strip()})")
-        elif image is not None:
-            x, y, radius = (int(value) for value in circle.groups())
+        elif circle is not None and image is not None:
+            x, y, radius = (int(value) for value in circle.groups()[1:])
             height, width = image.shape
-            lesions.append(Lesion(mask=ellipse(x, height - 1 - y, radius, radius, (height, width)), margins=MARGINS[kind]))
-    if faults or image is None:
+            mask = ellipse(x, height - 1 - y, radius, radius, (height, width))
+            margins, finding = MARGINS.get(kind, ""), OTHERS.get(kind, "mass")
+            lesions.append(Lesion(mask=mask, margins=margins, pathology=PATHOLOGY[circle[1]], finding=finding))
+    if faults or image is None or pathology is None:
         return Rejected(name, "; ".join(faults))
     index = int(name[3:])
     return Case(

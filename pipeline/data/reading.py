@@ -1,9 +1,9 @@
-"""What adapters share: paths that stay in the data folder, faults gathered per image, greys over the full range, the choice of masses."""
+"""What adapters share: paths that stay in the data folder, faults gathered per image, greys over the full range, the choice of images."""
 
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 
-Select = Literal["malignant", "benign", "all"]
+Select = Literal["malignant", "benign", "all", "normal"]
 LONGEST = 255  # bytes of a file name
-SEVERITY = ("malignant", "benign", "")
+SEVERITY = ("malignant", "benign", "unproven", "")
+# Density in classes 1 to 4, lobulated and microlobulated, distortion among the shapes: words of the editions before the fifth (2013).
+BEFORE_5TH = "before 5th edition"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,14 @@ def _spread(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.
     return np.rint(np.clip(scaled, 0, 65535)).astype(np.uint16)
 
 
+def in_both(rows: Iterable[tuple[str, str]]) -> set[str]:
+    """The patients of (patient, official split) that are in train and in test."""
+    splits: dict[str, set[str]] = {}
+    for patient, split in rows:
+        splits.setdefault(patient, set()).add(split)
+    return {patient for patient, its in splits.items() if {"train", "test"} <= its}
+
+
 def positive(value: float, what: str) -> float:
     """`value`, or PipelineError where it is NaN, infinite or not above 0."""
     if not (math.isfinite(value) and value > 0):
@@ -85,13 +95,12 @@ def number(text: str, what: str, kind: type[int] | type[float] = int) -> Any:
         raise PipelineError(f"{what} is {text!r}, not a number") from None
 
 
-def choose(pathologies: Sequence[str], select: Select) -> tuple[str, list[int]] | None:
-    """The pathology of an image with masses, and which of them are its lesions; None where `select` leaves it out.
+def choose(pathologies: Sequence[str], select: Select) -> str | None:
+    """The pathology of an image with masses: the gravest; None where `select` leaves the image out (`normal`: every one).
 
-    pathologies: of each mass: malignant, benign or "" (not known). The image's is the gravest, in this order, and only the
-    masses of that pathology are its lesions: `preprocess` treats all lesions of an image alike.
+    pathologies: of each mass: malignant, benign, unproven or "" (not known); an image of unproven masses alone is of unknown pathology.
     """
     gravest = min(pathologies, key=SEVERITY.index)
     if select not in ("all", gravest):
         return None
-    return gravest, [index for index, pathology in enumerate(pathologies) if pathology == gravest]
+    return "" if gravest == "unproven" else gravest

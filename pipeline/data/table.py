@@ -2,11 +2,11 @@
 
 Columns: image, mask (paths below the folder; mask empty where there is no lesion), patient_id, laterality
 (L/R or LEFT/RIGHT), view (CC/MLO), pathology (malignant/benign/normal); and where known: finding (mass/normal),
-density (1..4), mass_shape, mass_margins, subtlety (0..5; several lesions: ``4;3``), spacing_mm, source. One mask
-image may hold several lesions: its connected components.
+density (1..4), mass_shape, mass_margins, subtlety (0..5; several lesions: ``4;3``), spacing_mm, source, official_split
+(train/test), birads. One mask image may hold several lesions: its connected components.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.canonical import Case, Lesion, Rejected, read_rows
-from pipeline.data.reading import below, gather
+from pipeline.data.canonical import read_rows
+from pipeline.data.reading import Select, below, gather, in_both
+from pipeline.data.records import Case, Lesion, Record, Rejected, Stored
 from pipeline.io import read_image
 
 REQUIRED = ("image", "mask", "patient_id", "laterality", "view", "pathology")
@@ -24,13 +25,20 @@ DEPTHS = (10, 12, 14, 16)
 UNKNOWN = ("", "n/a")
 
 
-def cases(root: Path) -> Iterator[Case | Rejected]:
+def cases(root: Path, select: Select = "all", done: Collection[str] = ()) -> Iterator[Record]:
     """Every row of ``root/cases.csv`` in its order; a row that cannot be used comes as Rejected with all of its faults.
 
-    image_id is the image's file name without its ending. Raises PipelineError where the table itself cannot be used.
+    select: `normal` takes the rows of normal mammograms alone, all else every row: the table is the choice. image_id is the
+    image's file name without its ending. Raises PipelineError where the table itself cannot be used.
     """
-    for row in read_rows(root / "cases.csv", REQUIRED):
-        yield _case(root, row)
+    rows = read_rows(root / "cases.csv", REQUIRED)
+    both = in_both((row["patient_id"], row.get("official_split", "").lower()) for row in rows)
+    for row in rows:
+        image_id = Path(row["image"]).stem
+        if image_id in done:
+            yield Stored(image_id)
+        elif select != "normal" or row["pathology"].lower() == "normal":
+            yield _case(root, row, both)
 
 
 def components(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
@@ -40,8 +48,8 @@ def components(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     return [labels == k for k in 1 + np.argsort(first)]
 
 
-def _case(root: Path, row: dict[str, str]) -> Case | Rejected:
-    faults: list[str] = []
+def _case(root: Path, row: dict[str, str], both: set[str]) -> Case | Rejected:
+    faults = [f"patient {row['patient_id']} is in both official splits"] if row["patient_id"] in both else []
     image_id = Path(row["image"]).stem
     image = _read(root, row["image"], "image", faults)
     mask = _read(root, row["mask"], "mask", faults) if row["mask"] else None
@@ -68,6 +76,8 @@ def _case(root: Path, row: dict[str, str]) -> Case | Rejected:
         density=density,
         spacing_mm=spacing,
         source=row.get("source", ""),
+        official_split=row.get("official_split", "").lower(),
+        birads=row.get("birads", ""),
         image=_full_range(image),
         lesions=lesions,
     )

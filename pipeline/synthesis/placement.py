@@ -81,24 +81,42 @@ class Place:
 
 
 def find_hosts(folder: Path, kind: str) -> list[Host]:
-    """Hosts among the prepared training mammograms in `folder`, in the order of image_id.
+    """Hosts among the prepared training mammograms in `folder`, in the order of image_id. kind: a key of HOSTS.
 
-    kind: `normals` (no lesion of any kind) or `lesion_free` (with lesions, which patches keep clear of).
     Raises PipelineError where there is none.
     """
     dataset = coco.read(folder / "annotations.json")
     lesions = coco.by_image(dataset)
-    wanted = HOSTS[kind]
-    found = [Host(image, tuple(lesions[image["id"]]), folder) for image in dataset["images"] if wanted(image, lesions[image["id"]])]
+    everyone = [Host(image, tuple(lesions[image["id"]]), folder) for image in dataset["images"]]
+    found = HOSTS[kind](everyone)
     if not found:
         other = ", ".join(key for key in HOSTS if key != kind)
         raise PipelineError(f"synth.hosts is {kind}, but {folder} has no such mammogram; use {other} or add images")
     return sorted(found, key=lambda host: host.record["image_id"])
 
 
-HOSTS: dict[str, Callable[[dict[str, Any], list[dict[str, Any]]], bool]] = {
-    "normals": lambda image, lesions: not lesions and image["pathology"] == "normal",
-    "lesion_free": lambda image, lesions: bool(lesions),
+def _normals(hosts: list[Host]) -> list[Host]:
+    """Without a finding of any kind, of the source or of the second one (`data.normals`)."""
+    return [host for host in hosts if not host.annotations and host.record["pathology"] == "normal"]
+
+
+def _lesion_free(hosts: list[Host]) -> list[Host]:
+    """With lesions, malignant or benign, which patches keep clear of: hosts of the same film domain."""
+    return [host for host in hosts if host.annotations]
+
+
+def _contralateral(hosts: list[Host]) -> list[Host]:
+    """The other breast, without a finding, in the same view of patients with a lesion to find."""
+    opposite = {"L": "R", "R": "L"}
+    sick = {(h.record["patient_id"], h.record["view"], h.record["laterality"]) for h in hosts if coco.has_target(h.annotations)}
+    free = {(patient, view, opposite[side]) for patient, view, side in sick if (patient, view, opposite[side]) not in sick}
+    return [h for h in _normals(hosts) if (h.record["patient_id"], h.record["view"], h.record["laterality"]) in free]
+
+
+HOSTS: dict[str, Callable[[list[Host]], list[Host]]] = {
+    "normals": _normals,
+    "lesion_free": _lesion_free,
+    "contralateral": _contralateral,
 }
 
 

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipeline.data.canonical import Case, Lesion, Rejected, read_cases, write
+from pipeline.data.canonical import read_cases, write
+from pipeline.data.records import Case, Lesion, Rejected
 from pipeline.errors import PipelineError
 from pipeline.io import read_image
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.data import cbis_ddsm, dicom
-from pipeline.data.canonical import Case, Rejected, read_cases, read_rows, write
+from pipeline.data.canonical import read_cases, read_rows, write
+from pipeline.data.records import Case, Rejected
 from pipeline.errors import PipelineError
 from pipeline.io import read_image
 from tests.data import cbis_files
@@ -44,7 +45,8 @@ def test_cases_with_their_words_and_split(tmp_path, films):
     assert first.lesions[1].mask[40:47, 22:29].all()
     assert (first.lesions[0].shape, first.lesions[0].margins, first.lesions[0].subtlety) == ("lobulated", "microlobulated", 4)
     assert (second.pathology, second.lesions[0].shape) == ("benign", "irregular-architectural_distortion")
-    assert (third.pathology, [int(lesion.mask.sum()) for lesion in third.lesions]) == ("malignant", [25])
+    assert (third.pathology, [int(lesion.mask.sum()) for lesion in third.lesions]) == ("malignant", [25, 64])
+    assert [lesion.pathology for lesion in third.lesions] == ["malignant", "benign"] and third.birads == "before 5th edition"
 
 
 @pytest.mark.parametrize(("select", "kept"), [("malignant", ["P_00001_RIGHT_MLO", "P_00003_LEFT_CC"]), ("benign", ["P_00002_LEFT_CC"])])

@@ -7,7 +7,8 @@ from pycocotools import mask as rle
 
 from pipeline import coco
 from pipeline.data import coco_source
-from pipeline.data.canonical import Rejected, write
+from pipeline.data.canonical import write
+from pipeline.data.records import Rejected
 from pipeline.errors import PipelineError
 from tests.data.files import by_id, film, write_dicom
 
@@ -90,7 +91,8 @@ def test_selection_by_the_pathology_of_annotation_or_image(dataset):
     dataset.add({**box, "pathology": "benign"}, {**box, "pathology": "malignant"}, pathology=None)
     dataset.add(box, pathology="benign").add({**box, "category_id": 8}, pathology="benign").add(pathology=None)
     root = dataset.write()
-    assert [(one.image_id, len(one.lesions)) for one in coco_source.cases(root)] == [("m1", 1), ("m4", 0)]
+    assert [(one.image_id, len(one.lesions)) for one in coco_source.cases(root)] == [("m1", 2), ("m4", 0)]
+    assert [one.pathology for one in next(coco_source.cases(root)).lesions] == ["benign", "malignant"]
     assert [one.image_id for one in coco_source.cases(root, "benign")] == ["m2", "m4"]
     assert [one.image_id for one in coco_source.cases(root, "all")] == ["m1", "m2", "m4"]
 
@@ -111,9 +113,11 @@ def test_a_file_of_the_pipeline_itself_is_read_again(dataset):
     """COCO as `pipeline.coco` writes it is a source, too."""
     dataset.add(name="x.png")
     record = {"file_name": "x.png", "height": 60, "width": 40, "image_id": "x", **WHO}
-    coco.write(dataset.root / "other.json", coco.assemble([(record, [coco.annotation(MASK)])]))
+    ignored = coco.annotation(MASK, iscrowd=1, pathology="benign", finding="mass"), coco.annotation(MASK, iscrowd=1, finding="asymmetry")
+    coco.write(dataset.root / "other.json", coco.assemble([(record, [coco.annotation(MASK), *ignored])]))
     (case,) = coco_source.cases(dataset.root / "other.json")
     assert np.array_equal(case.lesions[0].mask, MASK)
+    assert [(one.pathology, one.finding) for one in case.lesions] == [("", "mass"), ("benign", "mass"), ("", "asymmetry")]
 
 
 def test_unusable_images_are_named_at_once(dataset):
@@ -121,8 +125,9 @@ def test_unusable_images_are_named_at_once(dataset):
     dataset.add(good, patient_id=None, view="").add(good, laterality="X").add({"bbox": [50, 70, 5, 5]}).add({"bbox": None})
     dataset.add({**good, "iscrowd": 1}).add({"segmentation": coco.encode(MASK[:, :30])}).add(good, spacing_mm=float("nan"))
     dataset.add(good, name="../m1.png").add({"segmentation": [[1, 2, 3]]}).add(good, pathology="odd").add(good, image_id="m2")
+    dataset.add(good, patient_id="p2", official_split="train").add(good, patient_id="p2", official_split="test")
     dataset.add(pathology="malignant").add(good).add(good, pixels=film(), bits=0).add({**good, "subtlety": "4"})
-    (dataset.root / "m13.png").unlink()
+    (dataset.root / "m15.png").unlink()
     with pytest.raises(PipelineError) as error:
         write(dataset.root / "raw", coco_source.cases(dataset.write(), "all"))
     reasons = [
@@ -136,10 +141,12 @@ def test_unusable_images_are_named_at_once(dataset):
         "m1: '../m1.png' does not lie in",
         "m9: annotation 9: a polygon is no list of x, y, x, y, ...",
         "m10: pathology is 'odd'",
-        "m12: pathology is 'malignant', but nothing is annotated",
-        "m13: m13.png: no such file",
-        "m14: bits is 0, not a whole number from 8 to 16",
-        "m15: annotation 14: subtlety is '4', not a whole number from 0 to 5",
+        "m12: patient p2 is in both official splits",
+        "m13: patient p2 is in both official splits",
+        "m14: pathology is 'malignant', but nothing is annotated",
+        "m15: m15.png: no such file",
+        "m16: bits is 0, not a whole number from 8 to 16",
+        "m17: annotation 16: subtlety is '4', not a whole number from 0 to 5",
     ]
     lines = str(error.value).splitlines()[1:]
     assert len(lines) == len(reasons)

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from pipeline.data import ddsm
-from pipeline.data.canonical import Rejected, read_cases, write
+from pipeline.data.canonical import read_cases, write
 from pipeline.data.ddsm_overlay import abnormalities
+from pipeline.data.records import Rejected
 from pipeline.errors import PipelineError
 from tests.data import ljpeg_files
 from tests.data.files import by_id
@@ -92,10 +93,11 @@ def test_images_are_optical_density_with_clear_film_white(tmp_path, name, scanne
 
 def test_what_is_known_of_an_image(tmp_path):
     folder = case(tmp_path, overlays={"LEFT_CC": [mass(), mass(2, x=12, y=20, pathology="BENIGN")]})
-    (found,) = ddsm.cases(tmp_path)
+    found, _ = ddsm.cases(tmp_path)
     assert (found.image_id, found.patient_id, found.laterality, found.view) == ("B_3024_1_LEFT_CC", "B_3024_1", "L", "CC")
     assert (found.pathology, found.density, found.spacing_mm, found.source) == ("malignant", 4, 0.0435, "DDSM")
-    (lesion,) = found.lesions
+    lesion, benign = found.lesions
+    assert (lesion.pathology, benign.pathology, found.birads) == ("malignant", "benign", "before 5th edition")
     assert (lesion.shape, lesion.margins, lesion.subtlety) == ("lobulated", "microlobulated", 3)
     # The chain runs 4 right, 3 down, 4 left, 3 up from (3, 5): 5 x 4 px with its outline; the core is not a lesion of its own.
     assert int(lesion.mask.sum()) == 20 and lesion.mask[5:9, 3:8].all()
@@ -119,14 +121,20 @@ def test_width_and_height_exchanged_in_the_header(tmp_path):
 def test_which_images_count(tmp_path):
     calcification = mass().replace("LESION_TYPE MASS SHAPE LOBULATED MARGINS MICROLOBULATED", "LESION_TYPE CALCIFICATION TYPE PLEOMORPHIC")
     both = mass(pathology="BENIGN_WITHOUT_CALLBACK").replace("LESION_TYPE", "LESION_TYPE CALCIFICATION TYPE COARSE\nLESION_TYPE", 1)
-    case(tmp_path, "A-0001-1", "DBA", {"LEFT_CC": [mass()]})  # its other view has no outline: neither mass nor normal
+    # The other view of a breast with an outline is neither mass nor normal; the other breast is normal.
+    case(tmp_path, "A-0001-1", "DBA", {"LEFT_CC": [mass()]}, ("LEFT_CC", "LEFT_MLO", "RIGHT_MLO"))
     case(tmp_path, "A-0002-1", "DBA", {"LEFT_CC": [both], "RIGHT_MLO": [calcification]})
-    case(tmp_path, "A-0003-1", "DBA", {"LEFT_CC": [mass(pathology="UNPROVEN")]})
+    case(tmp_path, "A-0003-1", "DBA", {"LEFT_CC": [mass(pathology="UNPROVEN")]}, ("LEFT_CC", "LEFT_MLO"))
     case(tmp_path, "A-0004-1", "DBA")
     kept = {select: [(one.image_id, one.pathology) for one in ddsm.cases(tmp_path, select)] for select in ("malignant", "benign", "all")}
+    other = ("A_0001_1_RIGHT_MLO", "normal")
     malignant, benign, unproven = (("A_0001_1_LEFT_CC", "malignant"), ("A_0002_1_LEFT_CC", "benign"), ("A_0003_1_LEFT_CC", ""))
     normals = [("A_0004_1_LEFT_CC", "normal"), ("A_0004_1_RIGHT_MLO", "normal")]
-    assert kept == {"malignant": [malignant, *normals], "benign": [benign, *normals], "all": [malignant, benign, unproven, *normals]}
+    assert kept == {
+        "malignant": [malignant, other, *normals],
+        "benign": [other, benign, *normals],
+        "all": [malignant, other, benign, unproven, *normals],
+    }
 
 
 def test_unusable_images_are_named_at_once(tmp_path):

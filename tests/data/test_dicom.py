@@ -6,7 +6,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from pipeline.data import dicom
-from pipeline.data.canonical import Case, read_cases, write
+from pipeline.data.canonical import read_cases, write
+from pipeline.data.records import Case
 from pipeline.errors import PipelineError
 from pipeline.io import read_image
 from tests.data.files import NATIVE, film, tree, write_dicom

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.data import inbreast
-from pipeline.data.canonical import Case, Rejected
+from pipeline.data.records import Case, Rejected
 from pipeline.errors import PipelineError
 from tests.data.files import by_id, film, write_dicom
 

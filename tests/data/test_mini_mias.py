@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from pipeline.data import mini_mias
-from pipeline.data.canonical import Rejected, write
+from pipeline.data.canonical import write
+from pipeline.data.records import Rejected
 from pipeline.errors import PipelineError
 from tests.data.files import by_id
 
@@ -54,8 +55,17 @@ def test_what_is_known_of_an_image(root):
 def test_selection(root):
     malignant, benign = by_id(mini_mias.cases(root, "malignant")), by_id(mini_mias.cases(root, "benign"))
     assert list(malignant) == ["mdb002", "mdb003", "mdb005"] and list(benign) == ["mdb001", "mdb003"]
-    (lesion,) = malignant["mdb005"].lesions  # its benign mass is no lesion of a malignant image
-    assert lesion.mask[99 - 60, 50] and not lesion.mask[99 - 40, 50]
+    lesions = {lesion.pathology: lesion for lesion in malignant["mdb005"].lesions}
+    assert lesions["malignant"].mask[99 - 60, 50] and lesions["benign"].mask[99 - 40, 50]
+
+
+def test_another_finding_beside_a_mass_is_kept_by_its_name(root):
+    (root / "Info.txt").write_text(INFO + "mdb001 G CALC B 70 70 8\n")
+    lesions = by_id(mini_mias.cases(root, "benign"))["mdb001"].lesions
+    assert [(one.finding, one.margins, int(one.mask.sum())) for one in lesions] == [
+        ("mass", "circumscribed", 81),
+        ("calcification", "", 197),
+    ]
 
 
 def test_unusable_images_are_named_at_once(root):

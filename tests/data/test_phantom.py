@@ -8,12 +8,12 @@ import pytest
 from benchmarks import measures
 from pipeline.coco import bounding_box
 from pipeline.data import phantom
-from pipeline.data.canonical import Case
 from pipeline.data.phantom import calibration as cal
 from pipeline.data.phantom.anatomy import anatomy_of
 from pipeline.data.phantom.film import Frame, clutter
 from pipeline.data.phantom.layout import patient_of
 from pipeline.data.phantom.masses import insert
+from pipeline.data.records import Case
 from pipeline.errors import PipelineError
 from pipeline.io import to_unit
 from pipeline.params import Phantom

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.coco import bounding_box
-from pipeline.data.canonical import Case, write
+from pipeline.data.canonical import write
+from pipeline.data.records import Case
 from pipeline.data.table import cases, components
 from pipeline.errors import PipelineError
 from pipeline.io import write_png

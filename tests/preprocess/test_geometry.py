@@ -57,7 +57,15 @@ def test_resize_takes_the_mean_where_a_side_shrinks_and_keeps_the_type():
 
 
 def params(**changes) -> Preprocess:
-    base = {"height": None, "patch_px": 32, "pad_mm": None, "pad_px": 5.0, "film_height_mm": 240.0, "min_lesion_px": 10}
+    base = {
+        "height": None,
+        "patch_px": 32,
+        "pad_mm": None,
+        "pad_px": 5.0,
+        "film_height_mm": 240.0,
+        "min_lesion_px": 10,
+        "targets": "malignant",
+    }
     return Preprocess(**(base | changes))
 
 

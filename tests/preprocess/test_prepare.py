@@ -1,18 +1,23 @@
 import csv
 import json
 import shutil
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
 from pipeline import coco
-from pipeline.data.canonical import Case, Lesion, write
+from pipeline.data.canonical import read_cases, write
+from pipeline.data.records import Case, Lesion
 from pipeline.errors import PipelineError
 from pipeline.io import read_image, write_png
 from pipeline.params import Preprocess, Split
+from pipeline.preprocess.lesions import n_targets
 from pipeline.preprocess.prepare import prepare
+from pipeline.preprocess.split import split_patients
 
-PARAMS = Preprocess(height=200, patch_px=32, pad_mm=6.0, pad_px=None, film_height_mm=240.0, min_lesion_px=10)
+PARAMS = Preprocess(height=200, patch_px=32, pad_mm=6.0, pad_px=None, film_height_mm=240.0, min_lesion_px=10, targets="malignant")
 SPLIT = Split(scheme="holdout", test=0.3, val=0.3, folds=5, fold=0, train_fraction=1.0)
 
 
@@ -24,19 +29,24 @@ def square(top, left, side, shape=(400, 260)):
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
-    """Twelve patients. P1: recorded on the wrong side. P2: benign. P3: a speck beside its mass. P4: a speck alone. P5: 16 bit, spacing."""
+    """Twelve patients. P1: recorded on the wrong side. P2: benign. P3: a speck beside its mass. P4: a speck alone. P5: 16 bit, spacing.
+    P6: a benign mass and a calcification beside its mass."""
     from tests.preprocess.conftest import draw
 
     def cases():
         for k in range(12):
             flipped = k % 2 == 1
-            image, _, _ = draw(flipped=flipped, seed=k)
+            image, _, _ = draw(flipped=flipped, seed=k, texture=20)
             left = 160 if flipped else 80
             masks = [square(240, left, 20)]
             if k == 3:
                 masks = [square(240, left, 20) | square(300, left, 3)]
             if k == 4:
                 masks = [square(300, left, 3)]
+            lesions = [Lesion(mask=mask, shape="oval", margins="obscured", subtlety=3) for mask in masks]
+            if k == 6:
+                lesions.append(Lesion(mask=square(200, left, 12), pathology="benign"))
+                lesions.append(Lesion(mask=square(300, left, 12), finding="calcification"))
             yield Case(
                 image_id=f"P{k}_MLO",
                 patient_id=f"P{k}",
@@ -45,7 +55,10 @@ def raw(tmp_path_factory):
                 pathology="benign" if k == 2 else "malignant",
                 spacing_mm=0.3 if k == 5 else None,
                 image=image.astype(np.uint16) * 257 if k == 5 else image,
-                lesions=tuple(Lesion(mask=mask) for mask in masks),
+                lesions=tuple(lesions),
+                density=1 + k % 4,
+                source="drawn",
+                birads="5th edition",
             )
 
     root = tmp_path_factory.mktemp("data") / "raw"
@@ -106,7 +119,44 @@ def test_benign_lesions_are_crowd_without_patches(prepared):
     found, rows = records(prepared), patch_rows(prepared)
     assert [lesion["iscrowd"] for lesion in found["P2_MLO"][1]] == [1]
     assert {name for name, row in rows.items()} == {f"{name}_1" for name, (_, lesions, _) in found.items() if not lesions[0]["iscrowd"]}
+    beside = [(one["iscrowd"], one["pathology"], one["finding"], one["area"]) for one in found["P6_MLO"][1]]
+    assert beside == [(0, "malignant", "mass", 100), (1, "benign", "mass", 36), (1, "malignant", "calcification", 36)]
     assert all(rows[f"{name}_1"]["split"] == part for name, (_, _, part) in found.items() if f"{name}_1" in rows)
+
+
+def test_words_of_lesion_and_case_reach_coco(prepared):
+    image, lesions, _ = records(prepared)["P7_MLO"]
+    assert (lesions[0]["shape"], lesions[0]["margins"], lesions[0]["subtlety"]) == ("oval", "obscured", 3)
+    assert (image["density"], image["source"], image["birads"], image["official_split"]) == (4, "drawn", "5th edition", "")
+
+
+@pytest.mark.parametrize(("targets", "found"), [("malignant", 11), ("benign", 2), ("all", 13)])
+def test_what_counts_is_chosen(raw, targets, found):
+    """P2 and the second mass of P6 are benign; a calcification never counts."""
+    assert sum(n_targets(case, targets) for case in read_cases(raw)) == found
+
+
+def test_balance_is_reported(prepared):
+    summary = json.loads((prepared / "patches" / "preprocess.json").read_text())
+    found = records(prepared)
+    for part, balance in summary["balance"].items():
+        mine = [image for image, lesions, where in found.values() if where == part and not all(one["iscrowd"] for one in lesions)]
+        assert sum(balance["density"].values()) == len(mine) == balance["view"]["MLO"]
+        assert balance["density"].get("2", 0) == sum(image["density"] == 2 for image in mine)
+        assert balance["size_mm_quartiles"][1] == pytest.approx(12, abs=1)
+
+
+def test_the_sheet_shows_every_image_worst_first(prepared):
+    rows = json.loads((prepared / "qc" / "qc.json").read_text())
+    assert sorted(row["image_id"] for row in rows) == sorted(f"P{k}_MLO" for k in range(12))
+    flags = {row["image_id"]: row["flags"] for row in rows}
+    assert flags["P4_MLO"] == ["left out: no lesion of it remains", "1 components of masks dropped"]
+    assert flags["P1_MLO"] == ["faces the other side than recorded"] and flags["P8_MLO"] == []
+    assert [len(row["flags"]) for row in rows] == sorted((len(row["flags"]) for row in rows), reverse=True)
+    kinds = {row["image_id"]: [kind for kind, _ in row["outlines"]] for row in rows}
+    assert kinds["P6_MLO"] == ["breast", "muscle", "lesion", "ignored", "ignored"]
+    x, y = np.reshape(next(row for row in rows if row["image_id"] == "P7_MLO")["outlines"][2][1], (-1, 2)).T
+    assert (x.min(), x.max()) == pytest.approx((160 * 0.32, 180 * 0.32), abs=0.5) and y.min() == pytest.approx(240 * 0.32, abs=0.5)
 
 
 def test_specks_are_dropped_and_listed(prepared):
@@ -128,7 +178,7 @@ def test_depth_and_spacing(prepared):
 
 def test_patches_are_padded_boxes(prepared):
     found, rows = records(prepared), patch_rows(prepared)
-    for name, pad in (("P5_MLO", 10), ("P6_MLO", 5)):  # 6 mm at 0.6 and at 1.2 mm a px
+    for name, pad in (("P5_MLO", 10), ("P7_MLO", 5)):  # 6 mm at 0.6 and at 1.2 mm a px
         x, y, w, h = found[name][1][0]["bbox"]
         row = rows[f"{name}_1"]
         assert [int(row[key]) for key in "xywh"] == [x - pad, y - pad, w + 2 * pad, h + 2 * pad]
@@ -157,6 +207,42 @@ def test_unusable_images_are_all_named_and_nothing_is_written(raw, tmp_path):
     for fault in ("P6_MLO.png: cannot be decoded", "P7_MLO: no breast", "P8_MLO: mask 1 is (10, 10)"):
         assert fault in str(error.value)
     assert not list((tmp_path / "out").iterdir())
+
+
+def disguised(image):
+    """The same film mirrored, half as large, with less contrast, a label, and another depth."""
+    small = cv2.resize(image[:, ::-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    small = (small * 0.8 + 10).astype(np.uint8)
+    wall_right = small[:, -5:].mean() > 50
+    wide = np.pad(small, ((0, 0), (30, 0) if wall_right else (0, 30)), constant_values=12)
+    wide[5:15, slice(10, 25) if wall_right else slice(-25, -10)] = 255
+    return wide.astype(np.uint16) * 257
+
+
+def test_one_mammogram_under_two_names_is_refused_across_parts_and_listed_within(raw, tmp_path):
+    cases = read_cases(raw)
+    original = next(case for case in cases if case.image_id == "P7_MLO")
+    names = [SimpleNamespace(image_id="", patient_id=f"Q{k}", official_split="", role="") for k in range(99)]
+    parts = split_patients([*cases, *names], 1, SPLIT)
+    train, val = (next(f"Q{k}" for k in range(99) if parts[f"Q{k}"] == part) for part in ("train", "val"))
+    assert parts["P7"] == "val"
+
+    def more(names):
+        for case in cases:
+            masks = tuple(Lesion(mask=read_image(one.mask) > 0) for one in case.lesions)
+            yield Case(image_id=case.image_id, patient_id=case.patient_id, laterality=case.laterality, view="MLO", pathology=case.pathology,
+                       image=read_image(case.image), lesions=masks)  # fmt: skip
+        for name in names:
+            yield Case(image_id=f"{name}_MLO", patient_id=name, laterality="L", view="MLO", pathology="normal",
+                       image=disguised(read_image(original.image)))  # fmt: skip
+
+    write(tmp_path / "within", more([val]))
+    summary = prepare(tmp_path / "within", tmp_path / "a", PARAMS, SPLIT, seed=1, processes=1)
+    assert summary["same_mammogram"] == [["P7_MLO", f"{val}_MLO"]]
+    write(tmp_path / "across", more([train]))
+    with pytest.raises(PipelineError, match=rf"P7_MLO in val and {train}_MLO in train: correlation 0\.9"):
+        prepare(tmp_path / "across", tmp_path / "b", PARAMS, SPLIT, seed=1, processes=1)
+    assert not list((tmp_path / "b").iterdir())
 
 
 def test_split_without_a_part_is_refused_before_any_work(raw, tmp_path):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pipeline import coco
 from pipeline.errors import PipelineError
 from pipeline.synthesis import laws
 from pipeline.synthesis.placement import Place, ellipse, find_hosts, fit_mask, fits, to_frame
@@ -81,6 +82,21 @@ def test_hosts_by_kind(prepared):
     normals = [host.record["image_id"] for host in find_hosts(prepared / "train", "normals")]
     ill = [host.record["image_id"] for host in find_hosts(prepared / "train", "lesion_free")]
     assert normals == ["normal4", "normal5", "normal6"] and ill == ["mass0", "mass1", "mass2", "mass3"]
+
+
+def test_contralateral_hosts_are_the_healthy_other_breast_in_the_same_view(prepared):
+    """mass0 (p0, L CC); its other breast in CC counts, in MLO not, nor one of a healthy patient, nor one with a mass of its own."""
+    path = prepared / "train/annotations.json"
+    dataset = coco.read(path)
+    images = {image["image_id"]: image for image in dataset["images"]}
+    with pytest.raises(PipelineError, match=r"synth.hosts is contralateral, but .* has no such mammogram; use normals, lesion_free"):
+        find_hosts(prepared / "train", "contralateral")
+    images["normal4"] |= {"patient_id": "p0", "laterality": "R"}
+    images["normal5"] |= {"patient_id": "p0", "laterality": "R", "view": "MLO"}
+    images["normal6"] |= {"patient_id": "p9", "laterality": "R"}
+    images["mass3"] |= {"laterality": "R"}
+    coco.write(path, dataset)
+    assert [host.record["image_id"] for host in find_hosts(prepared / "train", "contralateral")] == ["normal4"]
 
 
 def test_places_lie_in_the_breast_and_use_every_host_once(sources):

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.canonical import VIEWS, Case, Lesion
 from pipeline.data.phantom import calibration as cal
 from pipeline.data.phantom.anatomy import Anatomy, anatomy_of
 from pipeline.data.phantom.fields import Array
@@ -21,6 +20,7 @@ from pipeline.data.phantom.film import Frame, clutter, exposed, frame_of
 from pipeline.data.phantom.layout import Patient, patient_of
 from pipeline.data.phantom.masses import Mass, insert, new_mass, new_size, seen_again
 from pipeline.data.phantom.placement import add_distractors, place
+from pipeline.data.records import VIEWS, Case, Lesion
 from pipeline.errors import PipelineError
 from pipeline.io import from_unit
 from pipeline.params import Phantom
