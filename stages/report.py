@@ -1,6 +1,7 @@
 """Write the report of the run: reports/index.html, summary.json, quality.json and figures/ (PNG, SVG and CSV).
 
-Reads what evaluate and quality wrote. Contact sheets of real mammograms are left out unless report.real_pixels is true.
+Reads what evaluate and quality wrote, detections and test images. Pictures of real mammograms are left out unless
+report.real_pixels is true.
 """
 
 import argparse
@@ -23,7 +24,8 @@ def run(args: argparse.Namespace, params: "Params") -> None:
     inputs += [Path("data/quality/quality.json"), Path("data/prepared/test/annotations.json")]
     inputs += [Path(f"data/trainsets/{point}/annotations.json") for point in params.study.points]
     inputs += [folder / "model.pth" for folder in MODELS.values()]
-    build.write(params, REPORTS, Path("data/quality"), MODELS, inputs, Path("data/weights/weights.json"))
+    test, weights = Path("data/prepared/test/annotations.json"), Path("data/weights/weights.json")
+    build.write(params, build.Paths(REPORTS, Path("data/quality"), MODELS, weights, test, Path("predictions"), inputs))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import importlib.metadata
 import platform
 import shutil
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.io import atomic_folder, read_json, sha256, write_json, write_text
 from pipeline.params import Params
-from pipeline.report import charts, definitions, figures, page, tables
+from pipeline.report import charts, definitions, figures, page, tables, worst
 from pipeline.report import quality as quality_tables
 from pipeline.report.paper import generator_title
 from pipeline.report.results import Results, operating_points, read
@@ -23,26 +23,43 @@ PACKAGES = (
 )  # fmt: skip
 SECTIONS = [
     ("augmentation", "Augmentation curve"), ("operating", "FROC"), ("contrasts", "Contrasts"), ("table1", "Table 1"),
-    ("quality", "Quality"), ("definitions", "Definitions"), ("made", "How it was made"),
+    ("worst", "Worst cases"), ("quality", "Quality"), ("definitions", "Definitions"), ("made", "How it was made"),
 ]  # fmt: skip
 
 
-def write(params: Params, reports: Path, quality: Path, models: dict[str, Path], inputs: Iterable[Path], weights: Path) -> None:
-    """Write figures/, summary.json, quality.json and index.html into `reports`, which holds metrics.json and froc.csv.
+@dataclass(frozen=True)
+class Paths:
+    """Where a report comes from and goes to.
 
-    quality: folder with quality.json and contact sheets (*.png). models: title to the folder of each GAN (losses.csv).
-    inputs: files whose hashes are listed. weights: weights.json. Equal inputs give equal bytes.
+    reports: folder that holds metrics.json and froc.csv, and is written to. quality: folder with quality.json and contact
+    sheets (*.png). models: title to the folder of each GAN (losses.csv). weights: weights.json. test: annotations.json of the
+    test part, beside its images. predictions: folder of <point>/<seed>.json. inputs: files whose hashes are listed.
     """
-    results = read(reports, params.curve, params.study.points)
-    with atomic_folder(reports / "figures") as folder:
+
+    reports: Path
+    quality: Path
+    models: dict[str, Path]
+    weights: Path
+    test: Path
+    predictions: Path
+    inputs: list[Path]
+
+
+def write(params: Params, paths: Paths) -> None:
+    """Write figures/, summary.json, quality.json and index.html into `paths.reports`. Equal inputs give equal bytes."""
+    results = read(paths.reports, params.curve, params.study.points)
+    worst_of = worst.read(params, results, paths.test, paths.predictions)
+    with atomic_folder(paths.reports / "figures") as folder:
         figures.augmentation_curve(results, folder)
         figures.froc(results, folder)
-        figures.losses({name: pd.read_csv(path / "losses.csv") for name, path in models.items()}, folder)
-        for sheet in sheets(params, quality):
+        figures.losses({name: pd.read_csv(path / "losses.csv") for name, path in paths.models.items()}, folder)
+        for sheet in sheets(params, paths.quality):
             shutil.copyfile(sheet, folder / sheet.name)
-    write_json(reports / "summary.json", tables.summary(results))
-    shutil.copyfile(quality / "quality.json", reports / "quality.json")
-    write_text(reports / "index.html", page.render("index.html", SECTIONS, **content(params, results, reports, quality, inputs, weights)))
+        if shows_pixels(params):
+            worst.draw(worst_of, folder)
+    write_json(paths.reports / "summary.json", tables.summary(results))
+    shutil.copyfile(paths.quality / "quality.json", paths.reports / "quality.json")
+    write_text(paths.reports / "index.html", page.render("index.html", SECTIONS, **content(params, results, worst_of, paths)))
 
 
 def shows_pixels(params: Params) -> bool:
@@ -55,9 +72,10 @@ def sheets(params: Params, quality: Path) -> list[Path]:
     return sorted(quality.glob("*.png")) if shows_pixels(params) else []
 
 
-def content(params: Params, results: Results, reports: Path, quality: Path, inputs: Iterable[Path], weights: Path) -> dict[str, Any]:
-    """Everything that page/index.html lays out. reports: with figures/ in it; the rest as for `write`."""
-    measured = read_json(quality / "quality.json")
+def content(params: Params, results: Results, worst_of: worst.Worst, paths: Paths) -> dict[str, Any]:
+    """Everything that page/index.html lays out. paths.reports: with figures/ in it."""
+    measured, drawn = read_json(paths.quality / "quality.json"), paths.reports / "figures"
+    pictures = [(text, drawn / f"{name}.png") for name, text in worst.CAPTIONS.items()] if shows_pixels(params) else []
     return {
         "title": "Synthetic masses for mass detection in mammograms",
         "subtitle": subtitle(params, results),
@@ -70,8 +88,12 @@ def content(params: Params, results: Results, reports: Path, quality: Path, inpu
         "recovered": tables.recovered_table(results),
         "table_1": tables.table_1([trained(params, results, measured)], params.evaluate),
         "quality": quality_tables.tables(measured),
-        "sheets": [(quality_tables.SHEETS.get(path.stem, path.stem), page.data_uri(path)) for path in sheets(params, quality)],
-        "images": {name: page.data_uri(reports / "figures" / f"{name}.svg") for name in ("augmentation_curve", "froc", "losses")},
+        "sheets": [(quality_tables.SHEETS.get(path.stem, path.stem), page.data_uri(path)) for path in sheets(params, paths.quality)],
+        "shows_pixels": shows_pixels(params),
+        "worst": worst.tables(worst_of),
+        "worst_of": f"training {worst_of.seed} of {worst_of.point}",
+        "worst_pictures": [(text, page.data_uri(path)) for text, path in pictures if path.is_file()],
+        "images": {name: page.data_uri(drawn / f"{name}.svg") for name in ("augmentation_curve", "froc", "losses")},
         "definitions": [
             *definitions.general(params),
             *definitions.listed(results.metrics, params.evaluate),
@@ -79,9 +101,9 @@ def content(params: Params, results: Results, reports: Path, quality: Path, inpu
         ],
         "notes": [*results.notes, *(f"{point.name}: {note}" for point in results.points for note in point.notes)],
         "test_set": _pairs("Test set", ("What", "Count"), {key.replace("_", " "): str(value) for key, value in results.test.items()}),
-        "weights": _weights(read_json(weights)),
+        "weights": _weights(read_json(paths.weights)),
         "versions": _pairs("Software", ("Package", "Version"), versions()),
-        "inputs": _pairs("Files behind this page", ("File", "SHA-256"), {path.as_posix(): sha256(path) for path in inputs}, "hash"),
+        "inputs": _pairs("Files behind this page", ("File", "SHA-256"), {path.as_posix(): sha256(path) for path in paths.inputs}, "hash"),
         "params": yaml_text(params),
         "data": charts.data(results, params),
     }  # fmt: skip

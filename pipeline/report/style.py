@@ -108,7 +108,8 @@ def figure(width: float = 6.4, height: float = 4.0, columns: int = 1) -> Iterato
         yield made, made.subplots(1, columns)
 
 
-def save(made: "Figure", folder: Path, name: str) -> None:
-    """Write `name`.png and `name`.svg without dates or versions, so that equal data give equal bytes."""
+def save(made: "Figure", folder: Path, name: str, vector: bool = True) -> None:
+    """Write `name`.png and, unless it holds photographs, `name`.svg; without dates or versions, so that equal data give equal bytes."""
     made.savefig(folder / f"{name}.png", metadata={"Software": None})
-    made.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+    if vector:
+        made.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})

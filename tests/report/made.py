@@ -139,8 +139,33 @@ def params(**change: dict) -> Params:
     return check(merge(merge(read_yaml(ROOT / "params.yaml"), ours), change))
 
 
+def test_part(folder: Path, points: Iterable[str]) -> None:
+    """Three mammograms: a lesion that scores 0.9, one that no box finds, and a normal one with false positives of 0.8 and 0.3."""
+    lesions = [(1, [10, 20, 16, 12]), (2, [20, 30, 10, 10])]
+    images = [
+        {
+            "id": i,
+            "image_id": f"p{i}_L_CC",
+            "file_name": f"images/{i}.png",
+            "patient_id": f"p{i}",
+            "spacing_mm": 0.5,
+            "height": 60,
+            "width": 40,
+        }
+        for i in (1, 2, 3)
+    ]
+    marks = [{"id": i, "image_id": i, "category_id": 1, "bbox": box, "iscrowd": 0, "lesion": 1} for i, box in lesions]
+    write_json(folder / "test/annotations.json", {"images": images, "annotations": marks, "categories": [{"id": 1, "name": "mass"}]})
+    for i in (1, 2, 3):
+        write_png(folder / f"test/images/{i}.png", np.random.default_rng(i).integers(0, 255, (60, 40), np.uint8))
+    found = [(1, lesions[0][1], 0.9), (3, [5, 5, 8, 8], 0.8), (3, [20, 20, 9, 9], 0.3), (2, [1, 1, 5, 5], 0.2)]
+    results = [{"image_id": i, "category_id": 1, "bbox": box, "score": score} for i, box, score in found]
+    for point in points:
+        write_json(folder / f"predictions/{point}/0.json", results)
+
+
 def inputs(folder: Path, seeds: int = 2, names: Iterable[str] = SIZES) -> dict:
-    """Everything that the report reads, below `folder`; returns the arguments of `build.write` but for the params."""
+    """Everything that the report reads, below `folder`; returns the fields of `build.Paths`."""
     reports(folder / "reports", seeds, names)
     models = {
         "Mask GAN": ("masks", ["discriminator", "generator"]),
@@ -151,9 +176,11 @@ def inputs(folder: Path, seeds: int = 2, names: Iterable[str] = SIZES) -> dict:
         losses(60, columns).to_csv(folder / "models" / name / "losses.csv", index=False)
     write_json(folder / "weights.json", {"alexnet": {"file": "alexnet.npz", "sha256": "ab" * 32, "source": "a package"}})
     write_json(folder / "quality/quality.json", quality())
+    test_part(folder, [*names, "gan_4"])
     write_png(folder / "quality/patches.png", np.random.default_rng(0).integers(0, 255, (60, 90), np.uint8))
     return {
         "reports": folder / "reports", "quality": folder / "quality", "weights": folder / "weights.json",
+        "test": folder / "test/annotations.json", "predictions": folder / "predictions",
         "inputs": [folder / "reports/metrics.json"],
         "models": {title: folder / "models" / name for title, (name, _) in models.items()},
     }  # fmt: skip

@@ -44,7 +44,7 @@ def test_froc_of_the_page_ends_at_the_sensitivity_of_the_evaluation(studied):
 def test_page_is_built_from_it(studied, tmp_path):
     folder, params, results = studied
     inputs = made.inputs(tmp_path) | {"reports": folder / "reports"}
-    build.write(params, **inputs)
+    build.write(params, build.Paths(**inputs))
     html = (folder / "reports/index.html").read_text()
     assert "size: " in html and "gan_4 \N{MINUS SIGN} traditional_2 (primary)" in html
     for note in results.notes:

@@ -15,7 +15,7 @@ TICKS = "[...document.querySelectorAll('#froc svg[role=img] text[text-anchor=mid
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    build.write(made.params(), **made.inputs(folder))
+    build.write(made.params(), build.Paths(**made.inputs(folder)))
     return folder / "reports/index.html"
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.io import read_json, write_json, write_text
-from pipeline.report import build, figures, page
+from pipeline.report import build, figures, page, worst
 from pipeline.report.results import read
 from tests.report import made
 
@@ -53,16 +53,16 @@ def html_of(params, inputs):
     for name in ("augmentation_curve", "froc", "losses"):
         write_text(inputs["reports"] / "figures" / f"{name}.svg", '<svg xmlns="http://www.w3.org/2000/svg"/>')
     results = read(inputs["reports"], params.curve, params.study.points)
-    return page.render(
-        "index.html", build.SECTIONS, **build.content(params, results, **{key: value for key, value in inputs.items() if key != "models"})
-    )
+    paths = build.Paths(**inputs)
+    worst_of = worst.read(params, results, paths.test, paths.predictions)
+    return page.render("index.html", build.SECTIONS, **build.content(params, results, worst_of, paths))
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """A report that was written once; tests only look at it."""
     inputs = made.inputs(tmp_path_factory.mktemp("built"))
-    build.write(made.params(), **inputs)
+    build.write(made.params(), build.Paths(**inputs))
     return inputs
 
 
@@ -71,7 +71,7 @@ def test_equal_inputs_give_equal_bytes(built):
         return {path.relative_to(built["reports"]): path.read_bytes() for path in built["reports"].rglob("*") if path.is_file()}
 
     first = files()
-    build.write(made.params(), **built)
+    build.write(made.params(), build.Paths(**built))
     assert files() == first
     names = {path.name for path in first}
     assert {"index.html", "summary.json", "quality.json", "augmentation_curve.png", "froc.svg", "losses.csv"} <= names
@@ -106,7 +106,7 @@ def test_metadata_cannot_inject_markup(inputs):
 
 
 def test_names_in_the_data_block_cannot_end_the_script():
-    content = dict.fromkeys(["title", "subtitle", "operating_points", "params"], "")
+    content = dict.fromkeys(["title", "subtitle", "operating_points", "params", "worst_of"], "")
     table = build.Table("", [], [])
     content |= dict.fromkeys(("points", "contrasts", "strata", "recovered", "table_1", "test_set", "weights", "versions", "inputs"), table)
     content |= {
@@ -114,6 +114,9 @@ def test_names_in_the_data_block_cannot_end_the_script():
         "cards": [],
         "quality": [],
         "sheets": [],
+        "worst": [],
+        "worst_pictures": [],
+        "shows_pixels": True,
         "definitions": [],
         "notes": [],
         "images": dict.fromkeys(["augmentation_curve", "froc", "losses"], ""),
@@ -134,7 +137,24 @@ def test_real_pixels_are_shown_on_request_alone(tmp_path, source, real_pixels, s
     inputs = made.inputs(tmp_path, names=study["points"])
     html = html_of(made.params(data={"source": source, "root": "x"}, study=study, report={"real_pixels": real_pixels}), inputs)
     assert (page.data_uri(inputs["quality"] / "patches.png") in html) == shown
-    assert ("Contact sheets are left out" in html) != shown
+    assert ("Contact sheets are left out" in html) != shown and ("Pictures are left out" in html) != shown
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_no_file_of_a_report_without_real_pixels_holds_any(tmp_path, shown):
+    study = {"points": ["real", "gan_120"], "baselines": []}
+    inputs = made.inputs(tmp_path, names=study["points"])
+    build.write(made.params(data={"source": "table", "root": "x"}, study=study, report={"real_pixels": shown}), build.Paths(**inputs))
+    drawn = {path.name for path in inputs["reports"].rglob("*.png")}
+    assert ({"patches.png", "misses.png", "false_positives.png"} & drawn == {"patches.png", "misses.png", "false_positives.png"}) == shown
+    assert drawn >= {"froc.png", "losses.png"} and len(drawn) == (6 if shown else 3)
+    pictures = (inputs["reports"] / "index.html").read_text().count("data:image/png")
+    assert pictures == (3 if shown else 0)
+
+
+def test_worst_cases_are_named(inputs):
+    html = html_of(made.params(), inputs)
+    assert "p2_L_CC, lesion 1" in html and ">no score<" in html and "p3_L_CC" in html and "training 0 of gan_120" in html
 
 
 def test_undefined_numbers_are_words_not_nan(inputs):
@@ -171,6 +191,6 @@ def test_figure_data_can_be_checked_by_hand(built):
 
 def test_one_point_and_one_seed_are_enough(tmp_path):
     inputs = made.inputs(tmp_path, seeds=1, names=["real"])
-    build.write(made.params(study={"points": ["real"]}), **inputs)
+    build.write(made.params(study={"points": ["real"]}), build.Paths(**inputs))
     assert "no point with GAN images" in (inputs["reports"] / "index.html").read_text()
     assert read_json(inputs["reports"] / "summary.json")["sens_at_1fp_real"] == 0.4
