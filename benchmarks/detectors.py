@@ -1,0 +1,179 @@
+"""Light-Head R-CNN against MMDetection's Faster R-CNN, on C4 and on a feature pyramid: time of a step, of an image, and what they find.
+
+    python -m benchmarks.detectors
+    python -m benchmarks.detectors --trainset data/trainsets/real/annotations.json --test data/prepared/test/annotations.json
+
+All three have the same backbone, input, batch, precision, proposals and sampled regions (docs/detector.md). They take turns
+within every round, so that a machine that slows down slows all of them; a ratio is the median over the rounds of the ratios
+within a round. With --trainset and --test each is also trained and evaluated, by the project's own code.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ARCHS = ("light_head", "faster_rcnn_c4", "faster_rcnn_fpn")
+
+
+def settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Detectors that differ in their architecture alone, from the detector of params.yaml."""
+    from pipeline.params import load
+
+    base = load(Path("params.yaml")).detector
+    changes = {
+        "backbone": "resnet", "depth": args.depth, "width": args.width, "stride": 16, "batch": args.batch, "init": "none",
+        "proposals": [args.rois, args.rois], "ohem": False, "schedule": "iterations", "iterations": args.iterations,
+    }  # fmt: skip
+    return {arch: base.model_copy(update={**changes, "arch": arch}) for arch in ARCHS}
+
+
+def batch_of(args: argparse.Namespace, device: str) -> dict[str, Any]:
+    """Random images with one box each, as the training gets them."""
+    import torch
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+
+    height, width = args.size
+    torch.manual_seed(0)
+    samples = []
+    for _ in range(args.batch):
+        side = height * (0.05 + 0.05 * float(torch.rand(())))
+        corner = torch.rand(2) * torch.tensor([width - side, height - side])
+        sample = DetDataSample(metainfo={"img_shape": (height, width), "ori_shape": (height, width), "scale_factor": (1.0, 1.0)})
+        sample.gt_instances = InstanceData(bboxes=torch.cat([corner, corner + side])[None], labels=torch.zeros(1, dtype=torch.long))
+        sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+        samples.append(sample.to(device))
+    return {"inputs": [torch.rand(1, height, width).expand(3, -1, -1) for _ in samples], "data_samples": samples}
+
+
+def actions(detector: Any, args: argparse.Namespace, device: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """One training step of a batch, and detection in one image, of a new detector."""
+    import torch
+
+    from pipeline.detection import config
+    from pipeline.training.engine import PRECISIONS
+
+    torch.manual_seed(1)
+    model = config.build(config.model(detector))
+    model.init_weights()
+    model = model.to(device, memory_format=torch.channels_last)
+    wrapper = PRECISIONS[args.precision](torch.optim.AdamW(model.parameters(), lr=1e-4), clip_grad={"max_norm": 10.0})
+    data = batch_of(args, device)
+
+    def step() -> None:
+        model.train()
+        model.train_step({**data}, wrapper)
+
+    def look() -> None:
+        model.eval()
+        one = {"inputs": data["inputs"][:1], "data_samples": data["data_samples"][:1]}
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=args.precision == "bf16"):
+            model.test_step(one)
+
+    return step, look
+
+
+def timed(action: Callable[[], Any], device: str) -> float:
+    import torch
+
+    start = time.perf_counter()
+    action()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def measure(detectors: dict[str, Any], args: argparse.Namespace, device: str) -> dict[str, tuple[list[float], list[float]]]:
+    """Seconds of each round: of a step and of an image."""
+    made = {arch: actions(detector, args, device) for arch, detector in detectors.items()}
+    found: dict[str, tuple[list[float], list[float]]] = {arch: ([], []) for arch in made}
+    for number in range(args.warm + args.rounds):
+        for arch, pair in made.items():
+            seconds = [timed(action, device) for action in pair]
+            if number >= args.warm:
+                for column, value in zip(found[arch], seconds, strict=True):
+                    column.append(value)
+    return found
+
+
+def sensitivities(detectors: dict[str, Any], args: argparse.Namespace) -> dict[str, str]:
+    """Sensitivity at 1 false positive per image (IoU 0.3) of each detector after a training, with its interval over patients."""
+    from pipeline.detection.detect import write
+    from pipeline.detection.train import train
+    from pipeline.evaluation.froc import Rules, evaluate
+    from pipeline.evaluation.matching import parse_hit
+    from pipeline.evaluation.truth import read
+    from pipeline.params import Detect, Runtime
+
+    runtime = Runtime(threads=args.threads, precision=args.precision, workers=0)
+    shown = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for arch, detector in detectors.items():
+            folder, results = Path(temporary, arch, "0"), Path(temporary, f"{arch}.json")
+            train(args.trainset, folder, detector, runtime, args.seed, Path(temporary, "state"))
+            write(folder, {results: args.test}, Detect(score_min=0.001, max_per_image=100), runtime)
+            found = evaluate(*read(args.test, results), Rules(parse_hit("iou:0.3")), 1000, 0)
+            low, high = found["ci95"]["sensitivity_at"]["1"]
+            shown[arch] = f"{found['sensitivity_at']['1']:.3f} [{low:.3f}, {high:.3f}]"
+    return shown
+
+
+def rows(found: dict[str, tuple[list[float], list[float]]], sensitivity: dict[str, str]) -> list[str]:
+    """A Markdown table; ratios are to Light-Head."""
+    lines = ["| detector | step, ms | ratio | image, ms | ratio | sensitivity at 1 FP/image |", "|---|---|---|---|---|---|"]
+    first = found[ARCHS[0]]
+    for arch, columns in found.items():
+        cells = []
+        for column, reference in zip(columns, first, strict=True):
+            ratios = [a / b for a, b in zip(column, reference, strict=True)]
+            quarters = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
+            cells += [f"{1000 * statistics.median(column):.0f}", f"{quarters[1]:.2f} ({quarters[0]:.2f} to {quarters[2]:.2f})"]
+        lines.append(f"| {arch} | {' | '.join(cells)} | {sensitivity.get(arch, '')} |")
+    return lines
+
+
+def main() -> None:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--size", type=int, nargs=2, default=(400, 256), metavar=("H", "W"), help="input in px (default: 400 256)")
+    made.add_argument("--depth", type=int, default=18, help="of the ResNet (default: 18)")
+    made.add_argument("--width", type=int, default=64, help="of the ResNet (default: 64)")
+    made.add_argument("--batch", type=int, default=4)
+    made.add_argument("--rois", type=int, default=300, help="proposals an image, in training and detection (default: 300)")
+    made.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+    made.add_argument("--threads", type=int, default=1)
+    made.add_argument("--rounds", type=int, default=20, help="rounds that count (default: 20)")
+    made.add_argument("--warm", type=int, default=3, help="rounds before them (default: 3)")
+    made.add_argument("--trainset", type=Path, help="annotations.json to train on; then --test too")
+    made.add_argument("--test", type=Path, help="annotations.json to evaluate on")
+    made.add_argument("--iterations", type=int, default=600, help="of these trainings (default: 600)")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--json", type=Path, help="also write all measured seconds here")
+    args = made.parse_args()
+    if (args.trainset is None) != (args.test is None):
+        made.error("give both --trainset and --test, or neither")
+    import torch
+    from mmengine.device import get_device
+
+    from pipeline.training.engine import _prepare
+
+    _prepare(args.seed, args.threads)
+    device = get_device()
+    detectors = settings(args)
+    found = measure(detectors, args, device)
+    name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {args.threads} threads"
+    print(
+        f"{name}; ResNet-{args.depth}, width {args.width}; input {args.size[0]} x {args.size[1]} px, batch {args.batch}, {args.precision}, "
+        f"{args.rois} proposals; medians of {args.rounds} interleaved rounds, quartiles of the ratios in brackets\n"
+    )
+    print("\n".join(rows(found, sensitivities(detectors, args) if args.trainset else {})))
+    if args.json:
+        args.json.write_text(json.dumps({arch: {"step": step, "image": image} for arch, (step, image) in found.items()}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
