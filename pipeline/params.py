@@ -155,11 +155,12 @@ class Gen(Block):
 
 
 class Synth(Block):
-    hosts: Literal["normals", "lesion_free", "contralateral"]
+    hosts: Literal["normals", "lesion_free", "contralateral", "inpainted"]
     masks: Literal["dcgan", "real", "ellipse"]
     sizes: Literal["paper", "lognormal", "empirical"]
     position: Literal["paper", "breast"]
     blend: Literal["paste", "feather", "poisson"]
+    keep: float = Field(ge=0.05, le=1)
 
 
 class Pool(Block):
@@ -174,12 +175,14 @@ class Pools(Block):
     poisson: Pool
     blob: Pool
     hosts: Pool
+    sham: Pool
 
 
 class Study(Block):
     points: list[str] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
     baselines: list[Literal["fresh", "copy_paste", "poisson", "blob", "hosts"]]
+    controls: list[Literal["sham"]]
 
 
 class Augment(Block):
@@ -290,8 +293,13 @@ class Params(Block):
             raise PipelineError(f"no point {point}; points are {', '.join(self.curve)}")
         return self.curve[point]
 
+    @property
+    def needs_healthy_generator(self) -> bool:
+        """Whether a generator of healthy tissue is trained: for the pool sham, or for hosts whose masses are painted over."""
+        return "sham" in self.study.controls or self.synth.hosts == "inpainted"
+
     def _offences(self) -> Any:
-        built = {"traditional", "gan", *self.study.baselines}
+        built = {"traditional", "gan", *self.study.baselines, *self.study.controls}
         for name in self.study.points:
             if name not in self.curve:
                 yield f"study.points names {name}, which curve does not define; curve has {', '.join(self.curve)}"
@@ -302,7 +310,7 @@ class Params(Block):
                 if pool not in type(self.pools).model_fields:
                     yield f"point {point} names pool {pool}; pools are {', '.join(type(self.pools).model_fields)}"
                 elif pool not in built:
-                    yield f"point {point} needs pool {pool}; add {pool} to study.baselines"
+                    yield f"point {point} needs pool {pool}; add {pool} to study.{'controls' if pool == 'sham' else 'baselines'}"
                 elif n > getattr(self.pools, pool).n:
                     yield f"point {point} needs {n} images of pool {pool}, which holds {getattr(self.pools, pool).n}; raise pools.{pool}.n"
         if self.synth.hosts == "contralateral" and self.data.source == "cbis_ddsm":

@@ -49,16 +49,19 @@ class Inserted:
     items: list[int]
 
 
-def measure(prepared: Path, weights: Path, models: Path, pool: Path, target: Path, n: int, seed: int, threads: int) -> None:
+def measure(
+    prepared: Path, weights: Path, models: Path, pool: Path, target: Path, n: int, seed: int, threads: int, painted: Path | None = None
+) -> None:
     """Write `target`: quality.json, patches.png and mammograms.png.
 
-    prepared: data/prepared; models: folder with masks/ and infill/; pool: data/pools/gan. n: patches of each comparison.
+    prepared: data/prepared; models: folder with masks/ and infill/; pool: data/pools/gan;
+    painted: data/hosts. n: patches of each comparison.
     Raises PipelineError where there is no held-out patch or the pool is empty.
     """
     torch.set_num_threads(threads)
     held, training = _some(read(prepared / "patches", ["val", "test"]), n, seed), read(prepared / "patches", ["train"])
     infiller, sampler, lpips = infill.load(models / "infill"), masks.load(models / "masks"), Lpips(weights)
-    made = cut_out(pool, prepared / "train", infiller.patch_px, n)
+    made = cut_out(pool, host_folder(prepared / "train", painted), infiller.patch_px, n)
     models_saw = {"models/masks": sampler.meta["patients"], "models/infill": infiller.meta["patients"]}
     leaks.require_unseen(models_saw, {"the held-out patches": held.patients})
     scale = infiller.meta["margin"] / 256
@@ -110,8 +113,13 @@ def unpaired(lpips: Lpips, held: Patches, made: Inserted, scale: float, n: int, 
     ]
 
 
+def host_folder(train: Path, painted: Path | None) -> Path:
+    """Where the hosts of the pools lie: `painted` (data/hosts) where it holds mammograms, else `train`."""
+    return painted if painted and (painted / "annotations.json").is_file() else train
+
+
 def cut_out(pool: Path, train: Path, side: int, n: int) -> Inserted:
-    """The frames of the first n inserted masses of a pool, scaled to `side` px; `train`: the prepared hosts."""
+    """The frames of the first n inserted masses of a pool, scaled to `side` px; `train`: the hosts (`host_folder`)."""
     dataset, hosts = coco.read(pool / "annotations.json"), coco.read(train / "annotations.json")["images"]
     files = {image["image_id"]: train / image["file_name"] for image in hosts}
     lesions = coco.by_image(dataset)

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace, params: "Params") -> None:
     from pipeline.synthesis.sources import Sources
 
     synth, prepared = params.synth, Path("data/prepared")
-    sources = Sources(prepared / "train", prepared / "patches", params.seed)
+    sources = Sources(prepared / "train", prepared / "patches", params.seed, Path("data/hosts"))
     placer = sources.placer(synth.hosts, synth.sizes, synth.position)
     methods = {
         "fresh": lambda: fresh.fresh(placer, params.phantom, params.seed),

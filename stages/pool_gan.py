@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 
 def run(args: argparse.Namespace, params: "Params") -> None:
+    make("gan", Path("models/infill"), params, keep=params.synth.keep, labelled=True)
+
+
+def make(name: str, model: Path, params: "Params", keep: float, labelled: bool) -> None:
+    """Write the pool `name` with the infilling generator in `model`."""
     import torch
 
     from pipeline.gan import infill, masks
@@ -23,14 +28,14 @@ def run(args: argparse.Namespace, params: "Params") -> None:
 
     torch.set_num_threads(params.runtime.threads)
     synth, prepared = params.synth, Path("data/prepared")
-    sources = Sources(prepared / "train", prepared / "patches", params.seed)
-    infiller = infill.load(Path("models/infill"))
+    sources = Sources(prepared / "train", prepared / "patches", params.seed, Path("data/hosts"))
     if synth.masks == "dcgan":
         draw = inserting.learned_masks(masks.load(Path("models/masks")), params.seed)
     else:
         draw = inserting.MASKS[synth.masks](sources)
-    method = inserting.gan(sources, sources.placer(synth.hosts, synth.sizes, synth.position), infiller, draw, synth.blend)
-    write("gan", method, params.pools.gan.n, params.seed, Path("data/pools/gan"))
+    placer = sources.placer(synth.hosts, synth.sizes, synth.position)
+    method = inserting.gan(sources, placer, infill.load(model), draw, synth.blend, keep, labelled)
+    write(name, method, getattr(params.pools, name).n, params.seed, Path("data/pools") / name)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, default=Path("data/weights"), help="ImageNet weights (default: data/weights)")
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder with masks/ and infill/ (default: models)")
     parser.add_argument("--pool", type=Path, default=Path("data/pools/gan"), help="pool of the GAN (default: data/pools/gan)")
+    parser.add_argument("--hosts", type=Path, default=Path("data/hosts"), help="hosts with masses painted over (default: data/hosts)")
     parser.add_argument("--out", type=Path, default=Path("data/quality"), help="folder to write (default: data/quality)")
 
 
 def run(args: argparse.Namespace, params: "Params") -> None:
     from pipeline.quality import measure
 
-    measure(args.prepared, args.weights, args.models, args.pool, args.out, params.quality.n, params.seed, params.runtime.threads)
+    measure(
+        args.prepared, args.weights, args.models, args.pool, args.out, params.quality.n, params.seed, params.runtime.threads, args.hosts
+    )
 
 
 if __name__ == "__main__":

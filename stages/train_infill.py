@@ -21,9 +21,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, params: "Params") -> None:
-    from pipeline.gan.infill import train
+    from pipeline.gan import infill, patches
 
-    train(args.patches, args.weights, args.out, params.gen, params.weights.perceptual, params.runtime, params.seed)
+    infill.train(
+        patches.read(args.patches, ["train"]), args.weights, args.out, params.gen, params.weights.perceptual, params.runtime, params.seed
+    )
 
 
 if __name__ == "__main__":

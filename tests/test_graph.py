@@ -35,15 +35,14 @@ def test_code_deps_are_used(name):
     assert not idle, f"{name} does not use {idle}"
 
 
+GENERATORS = {"train_infill", "train_sham"}  # the second one trains nothing unless it is needed
 READERS = {
-    "gen.arch": {"train_infill"},
-    "gen.labels": {"train_infill"},
-    "gen.margin": {"train_infill"},
-    "gen.noise": {"train_infill"},
-    "gen.loss": {"train_infill"},
-    "gen.unet": {"train_infill"},
+    **dict.fromkeys(("gen.arch", "gen.labels", "gen.margin", "gen.noise", "gen.loss", "gen.unet"), GENERATORS),
     "gen.spade": set(),  # of the architecture that is not chosen
-    "synth.masks": {"pool_gan", "pool_baseline"},
+    "synth.masks": {"pool_gan", "pool_sham"},
+    "synth.keep": {"pool_gan", "pool_sham"},
+    "synth.hosts": {"train_sham", "hosts", "pool_gan", "pool_sham", "pool_baseline"},
+    "study.controls": {"train_sham", "evaluate"},
 }
 
 

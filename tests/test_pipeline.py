@@ -71,6 +71,19 @@ def test_other_generator_reruns_no_detector_without_its_images(tiny):
     assert tiny.repro() == set()
 
 
+def test_sham_and_painted_hosts_train_their_generator_when_they_are_asked_for(tiny):
+    assert json.loads((tiny.root / "models/sham/meta.json").read_text()) == {"trained": False}
+    write({"study": {"controls": ["sham"]}, "pools": {"sham": {"n": 4}}, "synth": {"hosts": "inpainted"}}, tiny.root / "params.yaml")
+    assert tiny.repro("pool_sham@sham") == {"train_sham", "hosts", "pool_sham@sham"}
+    pool = json.loads((tiny.root / "data/pools/sham/annotations.json").read_text())
+    assert len(pool["images"]) == 4 and not pool["annotations"]
+    train = json.loads((tiny.root / "data/prepared/train/annotations.json").read_text())["images"]
+    seen = set(json.loads((tiny.root / "models/sham/meta.json").read_text())["patients"])
+    assert seen and seen <= {image["patient_id"] for image in train}
+    tiny.call("git", "reset", "--hard", "--quiet")
+    tiny.call("dvc", "checkout", "--quiet")
+
+
 def test_a_new_point_runs_that_point_alone(tiny):
     overlay = {"curve": {"gan_2": {"gan": 2}}, "study": {"points": ["gan_2", "real", "traditional_4", "gan_4"]}}
     write(overlay, tiny.root / "params.yaml")

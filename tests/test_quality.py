@@ -9,7 +9,7 @@ import pytest
 from pipeline import coco, quality
 from pipeline.errors import PipelineError
 from pipeline.evaluation.similarity import Lpips
-from pipeline.gan import infill, masks
+from pipeline.gan import infill, masks, patches
 from pipeline.gan.patches import Patches
 from pipeline.io import from_unit, read_image, read_json, write_png
 from pipeline.params import Gen, GenTrain, Masks, Runtime, Width
@@ -144,7 +144,7 @@ def experiment(prepared, tmp_path_factory):  # noqa: F811
         train=train,
     )
     shapes = Masks(z_dim=100, width=8, iterations=60, batch=16, lr=0.002, betas=[0.5, 0.999], ema=0.9, min_area=0.02, max_area=0.6)
-    infill.train(prepared, root, root / "models/infill", gen, "none", runtime, 0, root / "state")
+    infill.train(patches.read(prepared, ["train"]), root, root / "models/infill", gen, "none", runtime, 0, root / "state")
     masks.train(prepared, root / "models/masks", shapes, runtime, 0, root / "state")
     return root
 

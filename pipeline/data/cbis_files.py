@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.data import dicom
 from pipeline.data.canonical import read_rows
-from pipeline.data.reading import Mammogram, below
+from pipeline.data.reading import Mammogram, below, read_real
 from pipeline.errors import PipelineError
 from pipeline.io import read_image
 
@@ -67,7 +67,7 @@ def _jpegs(root: Path) -> dict[str, list[str]]:
 
 
 def mammogram(path: Path, window: dicom.Window) -> Mammogram:
-    return dicom.read(path, window) if path.suffix == ".dcm" else Mammogram(read_image(path))
+    return dicom.read(path, window) if path.suffix == ".dcm" else Mammogram(read_real(path))
 
 
 def roi_mask(files: list[Path], shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -18,12 +18,11 @@ from pycocotools import mask as rle
 
 from pipeline import coco
 from pipeline.data import dicom
-from pipeline.data.reading import SEVERITY, Mammogram, Select, below, choose, full_range, gather, in_both, positive
+from pipeline.data.reading import SEVERITY, Mammogram, Select, below, choose, full_range, gather, in_both, positive, read_real
 from pipeline.data.records import Case, Lesion, Record, Rejected, Stored
 from pipeline.data.shapes import ellipse
 from pipeline.data.table import DEPTHS
 from pipeline.errors import PipelineError, raise_all
-from pipeline.io import read_image
 
 REQUIRED = ("patient_id", "laterality", "view")
 WORDS = ("source", "official_split", "birads")
@@ -101,6 +100,7 @@ def _case(
 ) -> Case | Rejected | None:
     name, image_id = str(image.get("file_name", "")), _image_id(image)
     faults = [f"lacks {key}" for key in REQUIRED if not image.get(key)]
+    faults += ["is synthetic (its annotation says so) and cannot serve as real data; take it out"] if image.get("synthetic") else []
     faults += [f"patient {image['patient_id']} is in both official splits"] if str(image.get("patient_id")) in both else []
     faults += [f"pathology is {word!r}" for word in sorted(set(pathologies) - set(SEVERITY))]
     if not findings and str(image.get("pathology") or "normal").lower() != "normal":
@@ -146,7 +146,7 @@ def _read(folder: Path, name: str, image: dict[str, Any], window: dicom.Window) 
     if path.suffix.lower() in (".dcm", ".dicom"):
         read = dicom.read(path, window)
         return Mammogram(read.image, spacing or read.spacing_mm, read.grey_range)
-    pixels = read_image(path)
+    pixels = read_real(path)
     if pixels.dtype != np.uint16:
         return Mammogram(pixels, spacing)
     bits = _whole(image, "bits", 8, 16) or next(bits for bits in DEPTHS if int(pixels.max()) < 2**bits)

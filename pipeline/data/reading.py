@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
+from pipeline.io import read_image, synthetic_mark
 
 Select = Literal["malignant", "benign", "all", "normal"]
 LONGEST = 255  # bytes of a file name
@@ -52,6 +53,15 @@ def gather(faults: list[str], where: str = "") -> Iterator[None]:
         yield
     except PipelineError as error:
         faults.append(f"{where}: {error}" if where else str(error))
+
+
+def read_real(path: Path) -> NDArray[Any]:
+    """`pipeline.io.read_image`, and PipelineError for an image that this project has made: it is no evidence of anything real."""
+    image = read_image(path)
+    mark = synthetic_mark(path)
+    if mark is not None:
+        raise PipelineError(f"{path}: is synthetic ({mark}) and cannot serve as real data; take it out")
+    return image
 
 
 def full_range(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]:

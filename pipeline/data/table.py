@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.canonical import read_rows
-from pipeline.data.reading import Select, below, gather, in_both
+from pipeline.data.reading import Select, below, gather, in_both, read_real
 from pipeline.data.records import Case, Lesion, Record, Rejected, Stored
-from pipeline.io import read_image
 
 REQUIRED = ("image", "mask", "patient_id", "laterality", "view", "pathology")
 LATERALITY = {"L": "L", "LEFT": "L", "R": "R", "RIGHT": "R"}
@@ -86,7 +85,7 @@ def _case(root: Path, row: dict[str, str], both: set[str]) -> Case | Rejected:
 def _read(root: Path, name: str, what: str, faults: list[str]) -> NDArray[Any] | None:
     """The image at `name` below root; a fault and None where it is elsewhere (absolute, .., a link) or cannot be read."""
     with gather(faults, what):
-        return read_image(below(root, name))
+        return read_real(below(root, name))
     return None
 
 

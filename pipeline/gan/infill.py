@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -15,15 +16,13 @@ from pipeline.gan.adversarial import Gan, adam
 from pipeline.gan.crn import CascadedRefinement, Spade
 from pipeline.gan.losses import VggFeatures, feature_matching, load_vgg
 from pipeline.gan.patchgan import PatchGAN
-from pipeline.gan.sheets import sheet
+from pipeline.gan.snapshots import Shown, Snapshots
 from pipeline.gan.unet import UNet
 from pipeline.params import Gen, GenTrain, Runtime
 from pipeline.preprocess.trilabel import CHANNELS, Labels, Noise, tri_label
-from pipeline.rng import generator
 from pipeline.training import engine
 
 GENERATORS: dict[str, type[nn.Module]] = {"unet": UNet, "crn": CascadedRefinement, "spade": Spade}
-SHOWN = 10  # patches of samples.png
 
 
 def build(arch: str, labels: Labels, patch_px: int, width: int, noise: Noise = "mask") -> nn.Module:
@@ -31,6 +30,14 @@ def build(arch: str, labels: Labels, patch_px: int, width: int, noise: Noise = "
     if arch not in GENERATORS:
         raise PipelineError(f"gen.arch {arch} unknown; choose {' or '.join(GENERATORS)}")
     return GENERATORS[arch](CHANNELS[labels], patch_px, width, noise == "mask+margin")
+
+
+def decisions_near_hole(condition: Tensor, logits: Tensor) -> Tensor:
+    """(N, 1, D, D) bool: decisions of the PatchGAN whose middle lies on the mask or margin of the condition (N, C, P, P).
+
+    Elsewhere the image is the tissue that the generator was given, and there is nothing to decide.
+    """
+    return F.adaptive_max_pool2d(condition[:, 1:].amax(1, keepdim=True), logits.shape[-1]) > 0
 
 
 class InfillGan(Gan):
@@ -61,34 +68,43 @@ class InfillGan(Gan):
 
 
 def train(
-    source: Path, weights: Path, target: Path, gen: Gen, perceptual: str, runtime: Runtime, seed: int, state: Path = resume.ROOT
+    real: patches.Patches,
+    weights: Path,
+    target: Path,
+    gen: Gen,
+    perceptual: str,
+    runtime: Runtime,
+    seed: int,
+    state: Path = resume.ROOT,
+    stage: str = "train_infill",
 ) -> None:
-    """Train the infilling GAN on the training patches of `source` and write the folder `target` (docs/architecture.md).
+    """Train the infilling GAN on patches and write the folder `target` (docs/architecture.md).
 
     weights: folder of the stage weights. perceptual: vgg16, vgg19 or none. An interrupted training goes on from its last
-    checkpoint below `state`.
+    checkpoint below `state`, in the folder `stage`.
     """
-    real = patches.read(source, ["train"])
     features, used = load_vgg(weights, perceptual, gen.train.perceptual_layers)
     width = getattr(gen, gen.arch).width
     meta = {
         **gen.model_dump(include={"arch", "labels", "margin", "noise", "loss"}),
         "width": width,
+        "discriminator_width": gen.train.discriminator_width,
         "patch_px": real.patch_px,
-        "patients": sorted(set(real.patients)),
+        "patients": sorted({*real.patients, *real.donors}),
         "iterations": gen.train.iterations,
         "perceptual": used,
         "seed": seed,
     }
-    key = resume.fingerprint([meta, gen.train.model_dump(), runtime.model_dump()], [source, *models.CODE])
-    folder = resume.folder("train_infill", key, state)
+    key = resume.fingerprint([meta, gen.train.model_dump(), runtime.model_dump(), real.digest()], models.CODE)
+    folder = resume.folder(stage, key, state)
+    shown = Shown(real, gen, seed)
     gan = engine.fit(
         lambda: InfillGan(
             build(gen.arch, gen.labels, real.patch_px, width, gen.noise), CHANNELS[gen.labels], real.patch_px, features, gen.train, gen.loss
         ),
         adam(gen.train.lr, (gen.train.betas[0], gen.train.betas[1])),
         patches.InfillSamples(real, seed, gen.labels, gen.margin / 256, gen.noise),
-        what=f"infilling GAN ({gen.arch})",
+        what=f"infilling GAN ({gen.arch}, {stage})",
         state=folder,
         iterations=gen.train.iterations,
         batch=gen.train.batch,
@@ -97,9 +113,9 @@ def train(
         precision=runtime.precision,
         workers=runtime.workers,
         average=gen.train.ema,
+        custom_hooks=[Snapshots(shown, folder)],
     )
-    infiller = Infiller(gan.generator, meta)
-    models.write(target, gan.generator, meta, folder / "losses.csv", _samples(infiller, real, seed))
+    models.write(target, gan.generator, meta, folder / "losses.csv", shown.sheet(gan.generator, folder), gan.discriminator)
     resume.done(folder)
 
 
@@ -107,14 +123,16 @@ def load(folder: Path) -> "Infiller":
     """The infilling GAN of `folder`, as written by `train`."""
     meta = models.read_meta(folder)
     network = build(meta["arch"], meta["labels"], meta["patch_px"], meta["width"], meta["noise"])
-    return Infiller(models.read_weights(folder, network), meta)
+    judge = PatchGAN(CHANNELS[cast(Labels, meta["labels"])], meta["patch_px"], meta["discriminator_width"])
+    return Infiller(models.read_weights(folder, network), meta, models.read_weights(folder, judge, models.JUDGE))
 
 
 class Infiller:
     """Paints masses into tissue with a trained generator; `meta` is its meta.json, `patch_px` the side P of its patches."""
 
-    def __init__(self, network: nn.Module, meta: dict[str, Any]) -> None:
+    def __init__(self, network: nn.Module, meta: dict[str, Any], discriminator: nn.Module) -> None:
         self.network, self.meta, self.patch_px = network.eval(), meta, int(meta["patch_px"])
+        self.discriminator = discriminator.eval()
 
     def condition(self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, C, P, P) float32: the labels that the generator was trained with. Arguments as of `fill`."""
@@ -134,13 +152,16 @@ class Infiller:
             painted: NDArray[np.float32] = self.network(condition)[:, 0].clamp(0, 1).float().numpy()
         return painted
 
+    def judge(
+        self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32], painted: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """(N,) how real the trained discriminator takes painted patches for: mean logit of its decisions near the hole.
 
-def _samples(infiller: Infiller, real: patches.Patches, seed: int) -> NDArray[np.uint8]:
-    """Fixed training patches: as they are, their labels, and painted again with two draws of the noise."""
-    chosen = np.arange(SHOWN) * len(real) // SHOWN
-    images, masks = real.images[chosen], real.masks[chosen]
-    draws = [np.stack([generator(seed, "sample", int(i), k).random(images.shape[1:], np.float32) for i in chosen]) for k in range(2)]
-    labels = list(infiller.condition(images, masks, draws[0]).swapaxes(0, 1))
-    painted = [infiller.fill(images, masks, noise) for noise in draws]
-    names = ["tissue, noise", "mask", "margin"][: len(labels)]
-    return sheet([list(row) for row in (images, *labels, *painted)], ["real", *names, "painted", "other noise"])
+        Arguments as of `fill`; painted: what it returned. Comparable between patches of one generator alone.
+        """
+        condition = torch.from_numpy(self.condition(tissue, masks, noise))
+        with torch.inference_mode():
+            logits = self.discriminator(condition, torch.from_numpy(painted)[:, None]).float()
+            near = decisions_near_hole(condition, logits)
+            found: NDArray[np.float32] = ((logits * near).sum((1, 2, 3)) / near.sum((1, 2, 3))).numpy()
+        return found

@@ -1,6 +1,8 @@
 """Patches of real masses as the GANs see them (`data/prepared/patches`)."""
 
 import csv
+import hashlib
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +20,16 @@ from pipeline.rng import generator
 
 @dataclass(frozen=True)
 class Patches:
-    """images: (N, P, P) float32 in [0, 1]; masks: (N, P, P) bool; names and patients of the N patches."""
+    """images: (N, P, P) float32 in [0, 1]; masks: (N, P, P) bool; names and patients of the N patches.
+
+    donors: patients that masks come from, where these are not the patches' own.
+    """
 
     images: NDArray[np.float32]
     masks: NDArray[np.bool_]
     names: list[str]
     patients: list[str]
+    donors: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -31,6 +37,11 @@ class Patches:
     @property
     def patch_px(self) -> int:
         return int(self.images.shape[-1])
+
+    def digest(self) -> str:
+        """SHA-256 of all of it."""
+        text = json.dumps([self.names, self.patients, sorted(self.donors), list(self.images.shape)]).encode()
+        return hashlib.sha256(text + self.images.tobytes() + self.masks.tobytes()).hexdigest()
 
 
 def read(folder: Path, splits: Collection[str]) -> Patches:

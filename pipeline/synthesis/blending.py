@@ -29,12 +29,16 @@ def poisson(host: Unit, patch: Unit, alpha: Unit, free: Bool) -> Unit:
     """The patch's gradients with the host's values around the free pixels (Perez et al. 2003, eq. 7 to 9).
 
     Solved exactly in floating point (cv2.seamlessClone works on 8 bit only). Pixels beyond the part's edge do not count.
+    Where all pixels are free there is no value around them, and the equations leave the level open: the host's mean is taken.
+    (Any other free region touches a pixel that is not free, so its equations have one solution.)
     """
     from scipy.sparse import coo_array
     from scipy.sparse.linalg import spsolve
 
-    if free.all() or not free.any():
-        return patch if free.all() else host
+    if free.all():
+        return np.asarray(patch + (host.mean(dtype=np.float64) - patch.mean(dtype=np.float64)), np.float32)
+    if not free.any():
+        return host
     number = np.full(free.shape, -1)
     number[free] = np.arange(free.sum())
     rows, columns, values = [], [], []

@@ -14,7 +14,7 @@ from pipeline.preprocess.geometry import resize
 from pipeline.preprocess.trilabel import margin
 from pipeline.rng import generator
 from pipeline.synthesis.blending import feather_alpha
-from pipeline.synthesis.placement import Placer, ellipse
+from pipeline.synthesis.placement import MASK_TRIES, Place, Placer, ellipse
 from pipeline.synthesis.pool import CHUNK, Made, Method
 from pipeline.synthesis.scene import Scene, host_record, kept, open_scene
 from pipeline.synthesis.sources import Patch, Sources
@@ -22,9 +22,9 @@ from pipeline.synthesis.sources import Patch, Sources
 
 @dataclass(frozen=True)
 class MaskSource:
-    """Where masks come from: draw(item, attempt) -> (P, P) bool; kind and patients go to the pool's manifest."""
+    """Where masks come from: draw(item, attempt) -> (P, P) bool; manifest and patients go to the pool's manifest."""
 
-    kind: str
+    manifest: dict[str, Any]
     draw: Callable[[int, int], NDArray[np.bool_]]
     patients: frozenset[str]
 
@@ -45,6 +45,10 @@ class Infiller(Protocol):
 
     def fill(self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
+    def judge(
+        self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32], painted: NDArray[np.float32]
+    ) -> NDArray[np.float32]: ...
+
 
 def real_masks(sources: Sources) -> MaskSource:
     """Masks of real training masses, drawn at random."""
@@ -53,13 +57,13 @@ def real_masks(sources: Sources) -> MaskSource:
         rng = generator(sources.seed, "real mask", item, attempt)
         return sources.mask(sources.patches[rng.integers(len(sources.patches))])
 
-    return MaskSource("real", draw, frozenset(patch.patient_id for patch in sources.patches))
+    return MaskSource({"kind": "real"}, draw, frozenset(patch.patient_id for patch in sources.patches))
 
 
 def ellipse_masks(sources: Sources) -> MaskSource:
     """Ellipses with the area, the proportions and the direction of real training masks: what is left out is the outline alone."""
     real = real_masks(sources)
-    return MaskSource("ellipse", lambda item, attempt: as_ellipse(real.draw(item, attempt)), real.patients)
+    return MaskSource({"kind": "ellipse"}, lambda item, attempt: as_ellipse(real.draw(item, attempt)), real.patients)
 
 
 def as_ellipse(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -76,36 +80,66 @@ MASKS: dict[str, Callable[[Sources], MaskSource]] = {"real": real_masks, "ellips
 
 def learned_masks(sampler: MaskSampler, seed: int) -> MaskSource:
     """Masks of a trained DCGAN."""
-    return MaskSource("dcgan", lambda item, attempt: sampler.sample(seed, item, attempt), frozenset(sampler.meta["patients"]))
+    manifest = {"kind": "dcgan", **{key: value for key, value in sampler.meta.items() if key != "patients"}}
+    return MaskSource(manifest, lambda item, attempt: sampler.sample(seed, item, attempt), frozenset(sampler.meta["patients"]))
 
 
-def gan(sources: Sources, placer: Placer, infiller: Infiller, masks_from: MaskSource, blend: str) -> Method:
-    """The paper's method: a mask, infilled by the trained generator, inserted in a host (paper 4.3). blend: a key of BLENDS."""
+def gan(
+    sources: Sources, placer: Placer, infiller: Infiller, masks_from: MaskSource, blend: str, keep: float = 1.0, labelled: bool = True
+) -> Method:
+    """The paper's method: a mask, infilled by the trained generator, inserted in a host (paper 4.3).
+
+    blend: a key of BLENDS. keep: share of the painted masses that is kept: each image is the best of 1 / keep, rounded, by
+    the generator's own discriminator, at its one place, so that it depends on no other image. labelled: False where the
+    generator paints healthy tissue, which nobody is to find.
+    """
     side, scale = infiller.patch_px, infiller.meta["margin"] / 256
     leaks.require_training({"masks": masks_from.patients, "the infilling GAN": infiller.meta["patients"]}, sources.training)
+    best_of = round(1 / keep)
+
+    def paint(items: Sequence[int], places: list[Place], draw: int) -> tuple[list[Scene], NDArray[np.float32], NDArray[np.float32]]:
+        """Scenes, patches and what the discriminator says of them (0 where there is nothing to choose)."""
+
+        def mask(item: int) -> Callable[[int], NDArray[np.bool_]]:
+            return lambda attempt: masks_from.draw(item, draw * MASK_TRIES + attempt)
+
+        scenes = [open_scene(placer, place, mask(item)) for item, place in zip(items, places, strict=True)]
+        given = inputs(scenes, [generator(sources.seed, "noise", item, *([draw] if draw else [])) for item in items], side)
+        filled = infiller.fill(*given)
+        return scenes, filled, infiller.judge(*given, filled) if best_of > 1 else np.zeros(len(filled), np.float32)
 
     def make(items: Sequence[int]) -> list[Made]:
-        scenes = [open_scene(placer, placer(item), lambda attempt, item=item: masks_from.draw(item, attempt)) for item in items]  # type: ignore[misc]
-        filled = infiller.fill(*_inputs(scenes, items, sources.seed, side))
-        alphas = [np.ones(s.mask.shape, np.float32) if blend == "paste" else feather_alpha(s.mask | margin(s.mask, scale)) for s in scenes]
-        return [scene.made(patch, alpha, blend) for scene, patch, alpha in zip(scenes, filled, alphas, strict=False)]
+        places = [placer(item) for item in items]
+        draws = [paint(items, places, draw) for draw in range(best_of)]
+        best = np.argmax([scores for _, _, scores in draws], 0)
+        found = []
+        for k in range(len(items)):
+            scenes, filled, _ = draws[best[k]]
+            mask = scenes[k].mask
+            alpha = np.ones(mask.shape, np.float32) if blend == "paste" else feather_alpha(mask | margin(mask, scale))
+            found.append(scenes[k].made(filled[k], alpha, blend, labelled=labelled))
+        return found
 
     learned = masks_from.patients | {*infiller.meta["patients"]}
-    return Method(make, {"masks": masks_from.kind, "blend": blend, "generator": infiller.meta, "learned_from": sorted(learned)})
+    manifest = {"masks": masks_from.manifest, "blend": blend, "best_of": best_of, "generator": infiller.meta}
+    return Method(make, {**manifest, "learned_from": sorted(learned)})
 
 
-def _inputs(
-    scenes: list[Scene], items: Sequence[int], seed: int, side: int
+def inputs(
+    scenes: list[Scene], streams: Sequence[np.random.Generator], side: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
-    """Tissue, masks and noise (CHUNK, side, side) of the scenes; the rest of the batch repeats the first one."""
+    """Tissue, masks and noise (CHUNK, side, side) of at most CHUNK scenes, noise of each from its stream.
+
+    The rest of the batch repeats the first scene: networks see batches of one size, whatever the number of images.
+    """
     tissue, noise = np.zeros((2, CHUNK, side, side), np.float32)
     masks = np.zeros((CHUNK, side, side), bool)
-    for k, (scene, item) in enumerate(zip(scenes, items, strict=True)):
+    for k, (scene, stream) in enumerate(zip(scenes, streams, strict=True)):
         tissue[k] = resize(scene.tissue, (side, side))
         covered = resize(scene.mask[scene.inside].astype(np.float32), (side, side))
         masks[k] = covered >= min(0.5, float(covered.max()))
-        noise[k] = generator(seed, "noise", item).random((side, side), np.float32)
-    tissue[len(items) :], masks[len(items) :] = tissue[0], masks[0]
+        noise[k] = stream.random((side, side), np.float32)
+    tissue[len(scenes) :], masks[len(scenes) :] = tissue[0], masks[0]
     return tissue, masks, noise
 
 

@@ -113,10 +113,16 @@ def _contralateral(hosts: list[Host]) -> list[Host]:
     return [h for h in _normals(hosts) if (h.record["patient_id"], h.record["view"], h.record["laterality"]) in free]
 
 
+def _inpainted(hosts: list[Host]) -> list[Host]:
+    """Whose lesions were painted over with healthy tissue: in the folder that the stage hosts writes."""
+    return [host for host in hosts if not host.annotations and host.record.get("synthetic")]
+
+
 HOSTS: dict[str, Callable[[list[Host]], list[Host]]] = {
     "normals": _normals,
     "lesion_free": _lesion_free,
     "contralateral": _contralateral,
+    "inpainted": _inpainted,
 }
 
 

@@ -1,5 +1,7 @@
 """A pool: a folder of training mammograms made one way. Image i depends on (seed, i, the models) alone."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,24 +30,29 @@ class Made:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to make mammograms: make(items) gives one Made for each item; manifest: what else identifies it."""
+    """A way to make mammograms: make(items) gives one Made for each item; manifest: what else identifies it, the same for any n."""
 
     make: Callable[[Sequence[int]], list[Made]]
     manifest: dict[str, Any] = field(default_factory=dict)
 
 
 def write(name: str, method: Method, n: int, seed: int, out: Path) -> None:
-    """Write images/, annotations.json and manifest.json of the pool's first n images; `out` is complete or untouched."""
+    """Write images/, annotations.json and manifest.json of the pool's first n images; `out` is complete or untouched.
+
+    Every image says that it is synthetic, and how it was made: a PNG text and keys of its COCO record, both with `origin`.
+    """
     records: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
     patients: set[str] = set()
+    made_by = origin(name, seed, method.manifest)
     with atomic_folder(out) as folder, ThreadPoolExecutor(2) as threads:
         writing = []
         for item, made in enumerate(track(_all(method, n), f"pool {name}", n)):
             _check(made, f"{name} {item}")
             file = f"images/{item:06d}.png"
-            writing.append(threads.submit(write_png, folder / file, made.image, mark=f"pool {name}, image {item}, seed {seed}"))
+            mark = f"pool {name}, image {item}, seed {seed}, origin {made_by}"
+            writing.append(threads.submit(write_png, folder / file, made.image, mark=mark))
             size = {"height": made.image.shape[0], "width": made.image.shape[1]}
-            identity = {"file_name": file, "image_id": f"{name}_{item:06d}", "synthetic": True, "pool": name}
+            identity = {"file_name": file, "image_id": f"{name}_{item:06d}", "synthetic": True, "pool": name, "origin": made_by}
             records.append(({**made.record, **identity, **size}, made.annotations))
             patients |= made.patients
             if len(writing) > 2 * CHUNK:
@@ -53,7 +60,14 @@ def write(name: str, method: Method, n: int, seed: int, out: Path) -> None:
         for one in writing:
             one.result()
         coco.write(folder / "annotations.json", coco.assemble(records))
-        write_json(folder / "manifest.json", {"pool": name, "seed": seed, "n": n, "patients": sorted(patients), **method.manifest})
+        described = {"pool": name, "seed": seed, **method.manifest}
+        write_json(folder / "manifest.json", {**described, "origin": made_by, "n": n, "patients": sorted(patients)})
+
+
+def origin(name: str, seed: int, manifest: dict[str, Any]) -> str:
+    """SHA-256 of the manifest less what depends on n: the same in a pool and in a larger one."""
+    described = json.dumps({"pool": name, "seed": seed, **manifest}, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(described.encode()).hexdigest()
 
 
 def _all(method: Method, n: int) -> Iterator[Made]:

@@ -1,7 +1,7 @@
 """One insertion: a host, a place in it and a mask that fits there."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,17 +41,21 @@ class Scene:
         """The visible part of the host's tissue, float32 in [0, 1]."""
         return to_unit(self.image[self.frame])
 
-    def made(self, patch: NDArray[np.float32], alpha: NDArray[np.float32], blend: str, *patients: str) -> Made:
+    def made(self, patch: NDArray[np.float32], alpha: NDArray[np.float32], blend: str, *patients: str, labelled: bool = True) -> Made:
         """The host with `patch` (any size, of the visible part) blended in; alpha: (h, w) of the whole frame.
 
-        Nothing changes where alpha is 0 or outside of the breast. patients: whose pixels the patch holds.
+        Nothing changes where alpha is 0 or outside of the breast. patients: whose pixels the patch holds. labelled: whether
+        the scene's mask is annotated as a mass.
         """
         visible = alpha[self.inside]
         free = (visible > 0) & (self.region[self.frame] > 0)
         new = BLENDS[blend](self.tissue, resize(patch, (visible.shape[0], visible.shape[1])), visible, free)
         whole = np.zeros(self.image.shape, bool)
         whole[self.frame] = self.mask[self.inside]
-        return with_mass(self.host, self.place, insert(self.image, new, free, self.frame), whole, *patients)
+        image = insert(self.image, new, free, self.frame)
+        return (
+            with_mass(self.host, self.place, image, whole, *patients) if labelled else unlabelled(self.host, self.place, image, *patients)
+        )
 
 
 def open_scene(placer: Placer, place: Place, draw: Callable[[int], NDArray[np.bool_]]) -> Scene:
@@ -63,9 +67,14 @@ def open_scene(placer: Placer, place: Place, draw: Callable[[int], NDArray[np.bo
 
 def with_mass(host: Host, place: Place, image: NDArray[Any], mask: NDArray[np.bool_], *patients: str) -> Made:
     """A Made of a host that received a mass. mask: (H, W) bool in the host."""
+    made = unlabelled(host, place, image, *patients)
+    return replace(made, annotations=[*made.annotations, coco.annotation(mask, synthetic=True)])
+
+
+def unlabelled(host: Host, place: Place, image: NDArray[Any], *patients: str) -> Made:
+    """A Made of a host in which something was painted at a place that is no mass."""
     record = host_record(host, centre=list(place.centre), patch_size=[place.width, place.height])
-    lesion = coco.annotation(mask, synthetic=True)
-    return Made(image, record, [*kept(host), lesion], frozenset({host.record["patient_id"], *patients}))
+    return Made(image, record, kept(host), frozenset({host.record["patient_id"], *patients}))
 
 
 def host_record(host: Host, **more: Any) -> dict[str, Any]:

@@ -30,10 +30,13 @@ class Patch:
 
 
 class Sources:
-    """Training mammograms (`data/prepared/train`) and training patches (`data/prepared/patches`) of one experiment."""
+    """Training mammograms (`data/prepared/train`) and training patches (`data/prepared/patches`) of one experiment.
 
-    def __init__(self, train: Path, patches: Path, seed: int) -> None:
-        self.train, self.folder, self.seed = train, patches, seed
+    painted: folder of training mammograms whose masses were painted over (`data/hosts`), for the hosts `inpainted`.
+    """
+
+    def __init__(self, train: Path, patches: Path, seed: int, painted: Path | None = None) -> None:
+        self.train, self.folder, self.seed, self.painted = train, patches, seed, painted
 
     @cached_property
     def images(self) -> dict[str, dict[str, Any]]:
@@ -99,4 +102,5 @@ class Sources:
 
     def placer(self, hosts: str, sizes: str, position: str) -> Placer:
         """The placer that all inserting pools of an experiment share; arguments: the block `synth` of the params."""
-        return Placer(self.seed, find_hosts(self.train, hosts), self.size_law(sizes), position)
+        folder = self.painted if hosts == "inpainted" and self.painted else self.train
+        return Placer(self.seed, find_hosts(folder, hosts), self.size_law(sizes), position)

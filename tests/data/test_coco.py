@@ -10,6 +10,7 @@ from pipeline.data import coco_source
 from pipeline.data.canonical import write
 from pipeline.data.records import Rejected
 from pipeline.errors import PipelineError
+from pipeline.io import write_png
 from tests.data.files import by_id, film, write_dicom
 
 WHO = {"patient_id": "p1", "laterality": "L", "view": "CC", "pathology": "malignant"}
@@ -180,3 +181,17 @@ def test_no_path_leaves_the_data_folder(dataset, tmp_path_factory, name):
     dataset.data["images"][0]["pathology"] = None
     (found,) = coco_source.cases(dataset.write())
     assert isinstance(found, Rejected) and "does not lie in" in found.reason
+
+
+def test_synthetic_images_are_refused_as_real_data(dataset):
+    """By the key of the record, and by the mark in the file, wherever it was copied to."""
+    good = {"segmentation": coco.encode(MASK)}
+    dataset.add(good, synthetic=True).add(good).add(good)
+    write_png(dataset.root / "m2.png", np.zeros((60, 40), np.uint8), mark="pool gan, image 2, seed 17")
+    dataset.write()
+    found = list(coco_source.cases(dataset.root, "all", "none"))
+    reasons = [one.reason for one in found if isinstance(one, Rejected)]
+    assert len(found) == 3 and len(reasons) == 2
+    assert (
+        "its annotation says so" in reasons[0] and "is synthetic (pool gan, image 2, seed 17) and cannot serve as real data" in reasons[1]
+    )

@@ -27,7 +27,7 @@ def gen(**more):
 @pytest.fixture(scope="module", params=["unet", "crn", "spade"])
 def model(request, prepared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("infill")
-    infill.train(prepared, folder, folder / "model", gen(arch=request.param), "none", RUNTIME, 3, folder / "state")
+    infill.train(patches.read(prepared, ["train"]), folder, folder / "model", gen(arch=request.param), "none", RUNTIME, 3, folder / "state")
     return folder / "model"
 
 
@@ -97,7 +97,7 @@ def test_weights_that_do_not_fit_are_an_error(model, tmp_path):
 )
 def test_ablations_train_and_are_remembered_by_the_model(prepared, held, noise, tmp_path, changed, channels):
     short = gen(**changed, train=TRAIN.model_copy(update={"iterations": 2}))
-    infill.train(prepared, tmp_path, tmp_path / "model", short, "none", RUNTIME, 3, tmp_path / "state")
+    infill.train(patches.read(prepared, ["train"]), tmp_path, tmp_path / "model", short, "none", RUNTIME, 3, tmp_path / "state")
     infiller = infill.load(tmp_path / "model")
     assert infiller.condition(held.images, held.masks, noise).shape == (8, channels, 32, 32)
     assert {key: infiller.meta[key] for key in changed} == changed

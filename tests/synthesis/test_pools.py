@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 
 from pipeline import coco
 from pipeline.errors import PipelineError
-from pipeline.io import read_image
+from pipeline.io import read_image, synthetic_mark, to_unit
 from pipeline.synthesis import inserting
 from pipeline.synthesis.blending import BLENDS, feather_alpha, insert
 from pipeline.synthesis.pool import Made, Method, write
@@ -24,18 +24,25 @@ class Inverter:
     patch_px = SIDE
 
     def __init__(self):
-        self.meta = {"margin": 296, "patients": ["p0"]}
+        self.meta = {"margin": 296, "patients": ["p0"], "sha256": "0" * 64}
+        self.judged = 0
 
     def fill(self, tissue, masks, noise):
         assert tissue.shape == masks.shape == noise.shape == (16, SIDE, SIDE)
         return np.where(masks, 0.95, tissue).astype(np.float32)
+
+    def judge(self, tissue, masks, noise, painted):
+        """Likes small masks."""
+        self.judged += 1
+        return -masks.sum((1, 2)).astype(np.float32)
 
 
 def methods(sources, hosts="normals"):
     placer = sources.placer(hosts, "paper", "breast")
     made = {"copy_paste": inserting.copy_paste(sources, placer), "hosts": inserting.hosts(placer)}
     made |= {"poisson": inserting.copy_paste(sources, placer, "poisson"), "blob": inserting.blob(sources, placer)}
-    made["gan"] = inserting.gan(sources, placer, Inverter(), inserting.real_masks(sources), "feather")
+    for name, more in (("gan", {}), ("sham", {"labelled": False}), ("best", {"keep": 0.3})):
+        made[name] = inserting.gan(sources, placer, Inverter(), inserting.real_masks(sources), "feather", **more)
     return made
 
 
@@ -43,7 +50,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((folder / "images").iterdir())}
 
 
-@pytest.mark.parametrize("name", ["gan", "copy_paste", "poisson", "blob", "hosts", "traditional"])
+@pytest.mark.parametrize("name", ["gan", "best", "sham", "copy_paste", "poisson", "blob", "hosts", "traditional"])
 def test_larger_pool_starts_with_the_smaller(name, sources, tmp_path):
     method = traditional(sources.train, 3) if name == "traditional" else methods(sources)[name]
     write(name, method, 5, 3, tmp_path / "a")
@@ -60,7 +67,7 @@ def test_inserting_pools_share_host_centre_and_size(sources, tmp_path):
         write(name, method, 6, 3, tmp_path / name)
         images = coco.read(tmp_path / name / "annotations.json")["images"]
         place[name] = [(image["host"], image.get("centre"), image.get("patch_size")) for image in images]
-    assert place["gan"] == place["copy_paste"] == place["poisson"] == place["blob"]
+    assert place["gan"] == place["best"] == place["sham"] == place["copy_paste"] == place["poisson"] == place["blob"]
     assert [one[0] for one in place["hosts"]] == [one[0] for one in place["gan"]]
 
 
@@ -82,6 +89,36 @@ def test_masks_boxes_and_pixels_agree(sources, tmp_path):
         frame = np.zeros(host.shape, bool)
         frame[max(y, 0) : y + image["patch_size"][1], max(x, 0) : x + image["patch_size"][0]] = True
         assert (pixels[~frame] == host[~frame]).all() and (pixels[region == 0] == host[region == 0]).all()
+
+
+def test_the_discriminator_keeps_the_best_of_its_draws(sources, tmp_path):
+    """keep .3 is the best of three masks at the same place; the stand-in's discriminator likes small ones."""
+    areas = {}
+    for name in ("gan", "best"):
+        write(name, methods(sources)[name], 20, 3, tmp_path / name)
+        areas[name] = [one["area"] for one in coco.read(tmp_path / name / "annotations.json")["annotations"]]
+    assert all(best <= first for best, first in zip(areas["best"], areas["gan"], strict=True)) and sum(areas["best"]) < sum(areas["gan"])
+    assert json.loads((tmp_path / "best/manifest.json").read_text())["best_of"] == 3
+
+
+def test_sham_changes_the_host_as_gan_does_and_labels_nothing(sources, tmp_path):
+    for name in ("gan", "sham"):
+        write(name, methods(sources)[name], 6, 3, tmp_path / name)
+    assert not coco.read(tmp_path / "sham/annotations.json")["annotations"]
+    for item in range(6):
+        gan, sham = (read_image(tmp_path / name / f"images/{item:06d}.png") for name in ("gan", "sham"))
+        assert np.array_equal(gan, sham)  # the same stand-in for both generators
+
+
+def test_every_synthetic_image_says_so_with_the_hash_of_its_origin(sources, tmp_path):
+    write("gan", methods(sources)["gan"], 3, 3, tmp_path / "gan")
+    manifest = json.loads((tmp_path / "gan/manifest.json").read_text())
+    described = {key: value for key, value in manifest.items() if key not in ("origin", "n", "patients")}
+    expected = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    assert manifest["origin"] == expected and manifest["generator"]["sha256"] == "0" * 64
+    for image in coco.read(tmp_path / "gan/annotations.json")["images"]:
+        assert image["synthetic"] is True and image["origin"] == expected
+        assert synthetic_mark(tmp_path / "gan" / image["file_name"]).endswith(f"origin {expected}")
 
 
 def test_pasted_mass_never_comes_from_the_hosts_patient(sources, tmp_path):
@@ -108,11 +145,11 @@ def test_ellipse_masks_are_those_of_the_real_ones(sources):
     real, smooth = inserting.MASKS["real"](sources), inserting.MASKS["ellipse"](sources)
     for item in range(5):
         assert smooth.draw(item, 0).sum() == pytest.approx(real.draw(item, 0).sum(), rel=0.05)
-    assert (smooth.kind, smooth.patients) == ("ellipse", real.patients)
+    assert (smooth.manifest, smooth.patients) == ({"kind": "ellipse"}, real.patients)
 
 
 def test_real_lesion_of_a_host_stays_annotated(sources, tmp_path):
-    for name, lesions in (("gan", 2), ("hosts", 1)):
+    for name, lesions in (("gan", 2), ("hosts", 1), ("sham", 1)):
         write(name, methods(sources, "lesion_free")[name], 4, 3, tmp_path / name)
         count = Counter(one["image_id"] for one in coco.read(tmp_path / name / "annotations.json")["annotations"])
         assert count == dict.fromkeys(range(1, 5), lesions)
@@ -186,5 +223,42 @@ def test_poisson_solves_its_equation():
 
 def test_poisson_of_a_constant_step_takes_the_hosts_level():
     host, patch = np.full((9, 9), 0.5, np.float32), np.full((9, 9), 0.1, np.float32)
-    free = disc(4, 4, 3, (9, 9))
-    assert np.allclose(BLENDS["poisson"](host, patch, free.astype(np.float32), free), 0.5)
+    for free in (disc(4, 4, 3, (9, 9)), np.ones((9, 9), bool)):  # where all is free no pixel of the host is left: its mean counts
+        assert np.allclose(BLENDS["poisson"](host, patch, free.astype(np.float32), free), 0.5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_poisson_is_never_singular():
+    """Scattered, enclosed and border-filling free pixels: the solution is finite, and the host where patch and host agree."""
+    rng = np.random.default_rng(0)
+    host = rng.random((9, 7)).astype(np.float32)
+    for share in (0.05, 0.3, 0.6, 0.9, 0.97):
+        for _ in range(10):
+            free = rng.random((9, 7)) < share
+            result = BLENDS["poisson"](host, host + np.float32(0.1), free.astype(np.float32), free)
+            assert np.allclose(result, host, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("blend", BLENDS)
+def test_a_patch_of_the_hosts_own_pixels_changes_no_bit(blend, dtype):
+    rng = np.random.default_rng(1)
+    host = rng.integers(0, np.iinfo(dtype).max + 1, (30, 40)).astype(dtype)
+    frame, core = (slice(5, 25), slice(8, 38)), disc(15, 10, 5, (20, 30))
+    alpha = feather_alpha(core)
+    part = to_unit(host[frame])
+    assert np.array_equal(insert(host, BLENDS[blend](part, part, alpha, alpha > 0), alpha > 0, frame), host)
+
+
+@pytest.mark.parametrize("blend", ["paste", "feather"])
+def test_the_lesion_itself_is_unchanged_to_the_bit(blend):
+    """Where alpha is 1 the result is the 16-bit patch; outside of the frame it is the host."""
+    rng = np.random.default_rng(2)
+    host, patch = rng.integers(0, 65536, (30, 40)).astype(np.uint16), rng.integers(0, 65536, (20, 30)).astype(np.uint16)
+    frame, core = (slice(5, 25), slice(8, 38)), disc(15, 10, 5, (20, 30))
+    alpha = feather_alpha(core)
+    result = insert(host, BLENDS[blend](to_unit(host[frame]), to_unit(patch), alpha, alpha > 0), alpha > 0, frame)
+    assert np.array_equal(result[frame][core], patch[core])
+    outside = np.ones(host.shape, bool)
+    outside[frame] = False
+    assert np.array_equal(result[outside], host[outside])

@@ -1,0 +1,64 @@
+"""The contact sheet of an infilling GAN: the same patches, painted again and again while it trains."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from numpy.typing import NDArray
+
+from pipeline.gan.patches import Patches
+from pipeline.gan.sheets import sheet
+from pipeline.io import from_unit, read_image, to_unit, write_png
+from pipeline.params import Gen
+from pipeline.preprocess.trilabel import tri_label
+from pipeline.rng import generator
+
+PATCHES, TIMES = 10, 5  # columns of the sheet; rows of patches painted during training
+
+
+class Shown:
+    """Fixed training patches, their labels and two draws of the noise."""
+
+    def __init__(self, real: Patches, gen: Gen, seed: int) -> None:
+        chosen = np.arange(PATCHES) * len(real) // PATCHES
+        self.images, masks = real.images[chosen], real.masks[chosen]
+        draws = [np.stack([generator(seed, "sample", int(i), k).random(self.images.shape[1:], np.float32) for i in chosen]) for k in (0, 1)]
+        self.conditions = [tri_label(self.images, masks, noise, gen.labels, gen.margin / 256, gen.noise) for noise in draws]
+
+    def painted(self, network: torch.nn.Module, draw: int = 0) -> NDArray[np.float32]:
+        """(PATCHES, P, P) float32, not clipped. draw: 0 or 1."""
+        with torch.inference_mode():
+            condition = torch.from_numpy(self.conditions[draw]).to(next(network.parameters()).device)
+            found: NDArray[np.float32] = network(condition)[:, 0].float().cpu().numpy()
+        return found
+
+    def sheet(self, network: torch.nn.Module, folder: Path) -> NDArray[np.uint8]:
+        """Real patches, labels, the rows that `Snapshots` left in `folder`, and what the trained network paints with both draws."""
+        stages = sorted(folder.glob("painted_*.png"))
+        during = [np.split(to_unit(read_image(file)), PATCHES, 1) for file in stages]
+        labels = self.conditions[0].swapaxes(0, 1)
+        names = [*["tissue, noise", "mask", "margin"][: len(labels)], *(f"iteration {int(file.stem.split('_')[1])}" for file in stages)]
+        rows = [self.images, *labels, *during, self.painted(network), self.painted(network, 1)]
+        return sheet([list(row) for row in rows], ["real", *names, "trained", "other noise"])
+
+
+class Snapshots(Hook):
+    """Paints the fixed patches `TIMES` times in the course of a training, into `painted_<iteration>.png` of its state folder.
+
+    It is the generator as it is then, without averaging, so that an oscillation or a collapse is seen.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, shown: Shown, folder: Path) -> None:
+        self.shown, self.folder = shown, folder
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        done, total = runner.iter + 1, runner.max_iters
+        if runner.rank == 0 and done < total and done * (TIMES + 1) // total > (done - 1) * (TIMES + 1) // total:
+            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            row = np.concatenate(list(self.shown.painted(model.generator)), 1)
+            write_png(self.folder / f"painted_{done:09d}.png", from_unit(row, np.uint8), level=6)
