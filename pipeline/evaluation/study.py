@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline import coco, rng
 from pipeline.errors import raise_all
-from pipeline.evaluation import bootstrap, compare, components
+from pipeline.evaluation import bootstrap, compare, components, second
 from pipeline.evaluation.compare import Run
 from pipeline.evaluation.events import Unit, events
 from pipeline.evaluation.froc import (
@@ -41,7 +41,8 @@ FROC = ("point", "seed", "threshold", "fp_per_image", "sensitivity")
 class Point:
     """One mixture of training images and what its detectors, one a seed, found in the test images.
 
-    val: mean headline of its detectors on the validation images, None where there are none with a lesion.
+    val: mean headline of its detectors on the validation images, None where there are none with a lesion. second: what they
+    found in the images of the second source, empty where there is none.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Point:
     n_synthetic: int
     found: dict[int, Detections]
     val: float | None = None
+    second: dict[int, Detections] = field(default_factory=dict)
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -96,9 +98,11 @@ def load(
     for name, arm in arms.items():
         images = coco.read(sets[name])["images"]
         synthetic = sum(bool(image.get("synthetic")) for image in images)
-        found = {seed: detections(read_json(files[name, seed]), truth, str(files[name, seed])) for seed in seeds}
+        said = {seed: read_json(files[name, seed]) for seed in seeds}
+        found, apart = ({seed: detections(said[seed], truth, str(files[name, seed]), which) for seed in seeds} for which in (False, True))
         chosen_by = [_on_val(of_val[name, seed], val, rules) for seed in seeds] if val else []
-        points.append(Point(name, arm, len(images), synthetic, found, float(np.mean(chosen_by)) if val else None))
+        chosen = float(np.mean(chosen_by)) if val else None
+        points.append(Point(name, arm, len(images), synthetic, found, chosen, apart if truth.apart else {}))
     return points
 
 
@@ -133,9 +137,20 @@ def evaluate(truth: Truth, points: Sequence[Point], rules: Rules, n_resamples: i
             "n_patients": truth.n_patients, "n_patients_with_lesions": compare.clusters(runs), "resampled": truth.resampled,
         },
         "points": blocks, "contrasts": contrasts, "recovered": _recovered(points, runs, seed),
+        "second_source": _second(truth, points, rules, n_resamples, seed),
         "notes": notes(truth, rules) + compare.run_notes(runs) + _contrast_notes(contrasts, points),
     }  # fmt: skip
     return Tables(without_nan(metrics), _curve_rows(points, blocks), corners)
+
+
+def _second(truth: Truth, points: Sequence[Point], rules: Rules, n_resamples: int, seed: int) -> dict[str, Any] | None:
+    """What the detectors find on the healthy mammograms of the second source; None where there is none."""
+    made = {}
+    for point in points:
+        found = {number: (judge(truth, point.found[number], rules)[1], apart) for number, apart in point.second.items()}
+        if found:
+            made[point.name] = second.row(truth, found, n_resamples, seed)
+    return {**second.about(truth), "points": made} if made else None
 
 
 def write(tables: Tables, folder: Path) -> None:

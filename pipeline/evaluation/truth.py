@@ -45,7 +45,8 @@ class Truth:
     """A test set.
 
     images, annotations: the (I,) and (L,) COCO records, for their metadata. lesions, regions: boxes to find and boxes to
-    ignore (`iscrowd`). cluster: (I,) 0..C-1, the patient of an image, or the image itself where `patient_id` is missing.
+    ignore (`iscrowd`). apart: images of the second source (`role`), which are in no other field: they are never pooled with
+    the others. cluster: (I,) 0..C-1, the patient of an image, or the image itself where `patient_id` is missing.
     spacing: (I,) mm per px, NaN where it is missing.
     """
 
@@ -56,6 +57,7 @@ class Truth:
     cluster: Ints
     spacing: Floats
     name: str
+    apart: tuple[dict[str, Any], ...] = ()
 
     @property
     def n_clusters(self) -> int:
@@ -91,7 +93,8 @@ def truth(dataset: dict[str, Any], name: str = "ground truth") -> Truth:
     Raises PipelineError for no images, repeated image ids, annotations of unknown images, several categories, a spacing
     that is not positive, and boxes that are not four finite numbers with positive width and height.
     """
-    images, annotations = list(dataset["images"]), list(dataset["annotations"])
+    annotations = list(dataset["annotations"])
+    images, apart = ([image for image in dataset["images"] if bool(image.get("role")) == second] for second in (False, True))
     if not images:
         raise PipelineError(f"{name}: has no images; nothing can be evaluated")
     raise_all([f"image number {n}" for n, image in enumerate(images) if "id" not in image], f"{name}: images without id")
@@ -114,9 +117,10 @@ def truth(dataset: dict[str, Any], name: str = "ground truth") -> Truth:
         [a for a, c in zip(annotations, crowd, strict=True) if not c],
         lesions,
         regions,
-        _clusters(images),
+        clusters(images),
         _spacing(images, name),
         name,
+        tuple(apart),
     )
 
 
@@ -126,14 +130,16 @@ def to_choose_on(path: Path) -> Truth | None:
     return truth(dataset, str(path)) if any(not one.get("iscrowd") for one in dataset["annotations"]) else None
 
 
-def detections(results: Any, of: Truth, name: str = "detections") -> Detections:
+def detections(results: Any, of: Truth, name: str = "detections", second: bool = False) -> Detections:
     """Detections from COCO results, a list of {image_id, category_id, bbox (xywh), score}; an empty list is fine.
+
+    Those in images of the second source are left out; second: those alone, with indices into `of.apart`.
 
     Raises PipelineError for unknown image ids, scores that are not finite numbers and boxes that are not four finite
     numbers or have a negative side, naming entries by their place in the list (from 0).
     """
     coco.check_entries(results, ("image_id", "category_id"), f"{name}: COCO results {{image_id, category_id, bbox, score}}")
-    index = {image["id"]: i for i, image in enumerate(of.images)}
+    index = {image["id"]: i for i, image in enumerate((*of.images, *of.apart))}
     image = np.array([index.get(one.get("image_id"), -1) for one in results], np.int64)
     raise_all(
         [f"entry {i}: image_id {results[i].get('image_id')!r}" for i in np.flatnonzero(image < 0)],
@@ -149,6 +155,8 @@ def detections(results: Any, of: Truth, name: str = "detections") -> Detections:
         f"{name}: scores must be finite numbers",
     )
     boxes = _boxes([one.get("bbox") for one in results], lambda i: f"entry {i}", name, smallest=0.0)
+    mine = (image >= len(of.images)) == second
+    image, boxes, score = image[mine] - second * len(of.images), boxes[mine], score[mine]
     return Detections(image, coco.xyxy(boxes), boxes[:, 2] * boxes[:, 3], score)
 
 
@@ -177,7 +185,8 @@ def _one_category(dataset: dict[str, Any], name: str) -> None:
         raise PipelineError(f"{name}: annotations have the categories {found}; one is evaluated at a time, keep the annotations of one")
 
 
-def _clusters(images: Sequence[dict[str, Any]]) -> Ints:
+def clusters(images: Sequence[dict[str, Any]]) -> Ints:
+    """(I,) 0..C-1: the patient of each image, or the image itself where `patient_id` is missing."""
     keys = [("image", i) if missing(image.get("patient_id")) else ("patient", image["patient_id"]) for i, image in enumerate(images)]
     number = {key: n for n, key in enumerate(dict.fromkeys(keys))}
     return np.array([number[key] for key in keys], np.int64)
