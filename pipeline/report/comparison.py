@@ -102,11 +102,18 @@ def content(joint: Joint, params: Params, results: Results, table: Table, folder
         "contrasts": tables.contrasts_table(results, params),
         "table_1": table,
         "images": {name: page.data_uri(folder / f"{name}.svg") for name in ("augmentation_curve", "froc")},
-        "definitions": [*definitions.general(params), *definitions.listed(results.metrics, params.evaluate)],
+        "definitions": [*general(params), *definitions.listed(results.metrics, params.evaluate)],
         "notes": list(results.notes),
         "experiments": experiments_table(joint),
         "data": charts.data(results, params),
     }  # fmt: skip
+
+
+def general(params: Params) -> list[tuple[str, str]]:
+    """The definitions of a report, with the p values of this page."""
+    p = "Two-sided t test that the difference of the sensitivity at 1 false positive per image is 0, adjusted over all contrasts (Holm)."
+    own = {"p": p, "Share recovered": None}
+    return [(term, text) for term, said in definitions.general(params) if (text := own.get(term, said)) is not None]
 
 
 def experiments_table(joint: Joint) -> Table:
