@@ -35,7 +35,11 @@ class SameConv(nn.Conv2d):
         for side, kernel, stride, dilation in zip(maps.shape[:1:-1], self.kernel_size, self.stride, self.dilation, strict=True):
             total = max((-(-side // stride) - 1) * stride + dilation * (kernel - 1) + 1 - side, 0)
             edges += [total // 2, total - total // 2]
-        return super().forward(pad(maps, edges) if any(edges) else maps)
+        padded = pad(maps, edges) if any(edges) else maps
+        if self.groups == 1 or maps.device.type != "cpu":
+            return super().forward(padded)
+        with torch.autocast("cpu", enabled=False):  # there the gradient of a depthwise convolution takes several times as long in bf16
+            return super().forward(padded.float()).to(maps.dtype)
 
 
 def _unit(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1, relu: bool = True) -> nn.Sequential:
