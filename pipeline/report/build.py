@@ -50,8 +50,9 @@ def write(params: Params, paths: Paths) -> None:
     results = read(paths.reports, params.curve, params.study.points)
     worst_of = worst.read(params, results, paths.test, paths.predictions)
     with atomic_folder(paths.reports / "figures") as folder:
-        figures.augmentation_curve(results, folder)
-        figures.froc(results, folder)
+        how = definitions.training(params.detector.model_dump())
+        figures.augmentation_curve(results, folder, how)
+        figures.froc(results, folder, how)
         figures.losses({name: pd.read_csv(path / "losses.csv") for name, path in paths.models.items()}, folder)
         for sheet in sheets(params, paths.quality):
             shutil.copyfile(sheet, folder / sheet.name)

@@ -37,8 +37,11 @@ def write(joint: Joint, params: Params, out: Path) -> Results:
     with atomic_folder(out) as folder:
         study.write(found, folder)
         write_json(folder / "experiments.json", {family.label or "all": [one.name for one in family.folds] for family in joint.families})
-        figures.augmentation_curve(results, folder)
-        figures.froc(results, folder)
+        trained = "; or ".join(
+            dict.fromkeys(definitions.training(one.params["detector"]) for family in joint.families for one in family.folds)
+        )
+        figures.augmentation_curve(results, folder, trained)
+        figures.froc(results, folder, trained)
         tables.write_csv(table, folder / "table_1.csv")
         write_text(folder / "index.html", page.render("comparison.html", SECTIONS, **content(joint, params, results, table, folder)))
     return results

@@ -1,8 +1,8 @@
 """Name and definition of every number of the report. A metric without a definition is an error, not a bare number."""
 
 import re
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from pipeline.params import Evaluate, Params
 
@@ -89,8 +89,24 @@ def general(params: Params) -> list[tuple[str, str]]:
 def _effort(params: Params) -> str:
     detector = params.detector
     if detector.schedule == "iterations":
-        return f"Every detector is trained for {detector.iterations} iterations: a larger training set is not a longer training."
-    return f"Every detector is trained for {detector.epochs} epochs, as in the paper: a larger training set is also a longer training."
+        said = f"Every detector is trained for {detector.iterations} iterations: a larger training set is not a longer training."
+    else:
+        said = f"Every detector is trained for {detector.epochs} epochs, as in the paper: a larger training set is also a longer training."
+    return f"{said} Images of pools are {_mixing(detector.model_dump())}."
+
+
+def training(detector: Mapping[str, Any]) -> str:
+    """How the detectors were trained, for the figures. detector: the block of params.yaml."""
+    return f"{detector[detector['schedule']]} {detector['schedule']} a training; images of pools {_mixing(detector)}"
+
+
+def _mixing(detector: Mapping[str, Any]) -> str:
+    how = detector.get("synthetic") or {"mode": "add", "share": None}  # experiments of before this param
+    if how["mode"] == "replace":
+        return "put in the place of real ones"
+    if how["mode"] == "pretrain":
+        return f"seen alone in the first {100 * how['pretrain']:g} % of the iterations, real ones alone after"
+    return "added to the real ones" + (f", {100 * how['share']:g} % of each batch" if how["share"] else "")
 
 
 def metric(name: str, evaluate: Evaluate) -> Definition:

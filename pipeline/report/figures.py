@@ -10,14 +10,16 @@ import pandas as pd
 from pipeline.report.results import HEADLINE, Line, Point, Results, froc_points, lines, mean_froc, operating_points
 from pipeline.report.style import figure, line_dash, line_label, look, point_label, save
 
+NOTE = "#555555"
 FROC_RANGE = (1 / 16, 16.0)
 FROC_TICKS = {1 / 16: "1/16", 1 / 8: "1/8", 1 / 4: "1/4", 1 / 2: "1/2", 1: "1", 2: "2", 4: "4", 8: "8", 16: "16"}
 
 
-def augmentation_curve(results: Results, folder: Path) -> None:
+def augmentation_curve(results: Results, folder: Path, trained: str = "") -> None:
     """Headline sensitivity against the number of training images: a line an arm, bars of 95 % intervals, a dash for each seed.
 
     Arms are set apart sideways by 1.8 % of the axis so that bars at equal numbers of images can be told apart.
+    trained: how the detectors were trained, said above the axes.
     """
     drawn = lines(results.points)
     rows = [{"line": line_label(line), **_row(point)} for line in drawn for point in line.points]
@@ -28,6 +30,7 @@ def augmentation_curve(results: Results, folder: Path) -> None:
         added = [line for line in drawn if line.base]
         for line in drawn:
             _curve_line(axes, line, (added.index(line) - (len(added) - 1) / 2) * 0.018 * span if line.base else 0.0)
+        axes.set_title(trained, loc="left", fontsize="small", color=NOTE)
         axes.set_xlabel("Training images (real and synthetic)")
         axes.set_ylabel("Sensitivity at 1 false positive per image")
         axes.set_ylim(*_limits(rows))
@@ -54,10 +57,11 @@ def _curve_line(axes: Any, line: Line, shift: float) -> None:
     axes.plot([], [], label=line_label(line), **key)
 
 
-def froc(results: Results, folder: Path) -> None:
+def froc(results: Results, folder: Path, trained: str = "") -> None:
     """Mean FROC of the largest point of each arm and of the points that are contrasted; bands join the 95 % intervals.
 
     Smaller points of an arm are dashed. The axis of false positives is logarithmic; the CSV holds every point.
+    trained: as of `augmentation_curve`.
     """
     curves = {point.name: mean_froc(results.froc, point.name) for point in results.points}
     table = pd.concat([curve.assign(point=name) for name, curve in curves.items()], ignore_index=True)
@@ -73,6 +77,7 @@ def froc(results: Results, folder: Path) -> None:
         axes.set_ylim(0, 1)
         axes.set_xticks(list(FROC_TICKS), list(FROC_TICKS.values()))
         axes.axvline(1, color="#888888", linewidth=0.9, linestyle=":", zorder=1)
+        axes.set_title(trained, loc="left", fontsize="small", color=NOTE)
         axes.set_xlabel("False positives per image (logarithmic)")
         axes.set_ylabel("Sensitivity (share of lesions found)")
         made.legend(loc="outside lower left", ncols=2)

@@ -114,6 +114,21 @@ def test_definitions_follow_the_rules_of_the_evaluation():
     assert "10 epochs" in dict(definitions.general(made.params(detector={"schedule": "epochs"})))["Training images"]
 
 
+@pytest.mark.parametrize(
+    ("synthetic", "said"),
+    [
+        ({}, "600 iterations a training; images of pools added to the real ones"),
+        ({"share": 0.25}, "added to the real ones, 25 % of each batch"),
+        ({"mode": "replace"}, "images of pools put in the place of real ones"),
+        ({"mode": "pretrain"}, "seen alone in the first 50 % of the iterations, real ones alone after"),
+    ],
+)
+def test_figures_say_how_the_detectors_were_trained(synthetic, said):
+    settings = made.params(detector={"iterations": 600, "synthetic": synthetic})
+    assert said in definitions.training(settings.detector.model_dump())
+    assert said.split("pools ")[-1] in dict(definitions.general(settings))["Training images"]
+
+
 def test_a_metric_without_a_definition_is_an_error():
     with pytest.raises(KeyError, match="has no definition"):
         definitions.metric("sharpness", made.params().evaluate)
