@@ -23,9 +23,12 @@ def project(
     folder: Path, seeds: tuple[int, ...] = (0,), found: dict[str, int] = FOUND, on_val: dict[str, int] | None = None, **evaluate: Any
 ) -> Path:
     """Ten patients with two lesion images each and five without; 8 real training images; validation images where on_val is given."""
-    val = [image(i, f"v{i}") for i in range(4)] if on_val else []
+    val = [image(i, f"v{i}", file_name=f"images/v{i}.png") for i in range(4)] if on_val else []
     write(folder / "data/prepared/val/annotations.json", dataset(val, [(i, LESION) for i in range(len(val))]))
-    patients = [image(i, f"p{i // 2}", laterality="L", density=1 + i % 2, view=("CC", "MLO")[i % 2], spacing_mm=0.2) for i in range(30)]
+    patients = [
+        image(i, f"p{i // 2}", file_name=f"images/{i}.png", laterality="L", density=1 + i % 2, view=("CC", "MLO")[i % 2], spacing_mm=0.2)
+        for i in range(30)
+    ]
     write(folder / "data/prepared/test/annotations.json", dataset(patients, [(i, LESION) for i in range(20)]))
     for point, n in found.items():
         synthetic = int(point.partition("_")[2] or 0)
@@ -40,7 +43,7 @@ def project(
             write(folder / f"predictions/{point}/{seed}.val.json", results(*((i, LESION, 0.9) for i in hits)))
     params = read_yaml(ROOT / "params.yaml")
     params["curve"] = {point: {point.partition("_")[0]: int(point.partition("_")[2])} if "_" in point else {} for point in found}
-    params["study"] = {"points": list(found), "seeds": list(seeds), "baselines": ["fresh"]}
+    params["study"] |= {"points": list(found), "seeds": list(seeds), "baselines": ["fresh"]}
     params["evaluate"] |= {"bootstrap": 200, **evaluate}
     write(folder / "params.yaml", params)  # JSON is YAML
     return folder
