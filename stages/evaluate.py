@@ -33,13 +33,13 @@ def run(args: argparse.Namespace, params: "Params") -> None:
     from pipeline.evaluation.truth import to_choose_on, truth
     from pipeline.params import arm
 
-    parts = {"test": args.test} | ({"val": args.val} if args.val.is_file() else {})
-    held_out.check_study({point: args.trainsets / point / "annotations.json" for point in params.study.points}, parts)
     block = params.evaluate
     known = truth(coco.read(args.test), str(args.test))
     arms = {name: arm(params.curve[name]) for name in params.study.points}
     rules = Rules(parse_hit(block.hit), block.duplicates, block.images, "image", block.recall_score)
     points = study.load(arms, params.study.seeds, args.predictions, args.trainsets, known, to_choose_on(args.val), rules)
+    parts = {"test": args.test, "val": args.val}
+    held_out.check_study({point.name: args.trainsets / point.name / "annotations.json" for point in points}, parts)
     study.write(study.evaluate(known, points, rules, block.bootstrap, params.seed), args.out)
 
 

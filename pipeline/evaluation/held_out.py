@@ -18,7 +18,10 @@ def check_study(trainsets: Mapping[str, Path], held_out: Mapping[str, Path]) -> 
     leaks.require_unseen(
         {name: leaks.patients(one) for name, one in learned.items()}, {name: leaks.patients(one) for name, one in others.items()}
     )
-    files = {part: [held_out[part].parent / image["file_name"] for image in one["images"]] for part, one in others.items()}
+    files = {
+        part: [held_out[part].parent / image["file_name"] for image in one["images"] if "file_name" in image]
+        for part, one in others.items()
+    }
     known = {sha256(file): f"{part} {file.name}" for part, paths in files.items() for file in paths if file.is_file()}
     raise_all(
         [
