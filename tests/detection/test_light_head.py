@@ -1,5 +1,7 @@
 """The modules of Light-Head R-CNN: shapes, numbers of weights and pooled values worked out by hand."""
 
+import re
+
 import pytest
 import torch
 from mmdet.structures import DetDataSample
@@ -8,6 +10,9 @@ from mmengine.structures import InstanceData
 from pipeline.detection import config
 from pipeline.detection.heads import FloatRPNHead
 from pipeline.detection.light_head import LargeSeparableConv, LightBBoxHead, PSRoIAlign, WideConv
+from pipeline.params import Detector, check, read_yaml
+from pipeline.profile import merge, read
+from tests.code_deps import ROOT
 from tests.detection.conftest import DETECTOR
 
 
@@ -118,6 +123,28 @@ def test_the_head_by_hand():
 def test_backbones_have_the_weights_of_the_standard_resnet_without_its_classifier(depth, weights):
     model = detector(depth=depth, width=64, stride=16, mid=256)
     assert count(model.backbone) == weights
+
+
+def test_weights_of_the_whole_detector_are_those_of_the_documentation():
+    """ResNet-101 without its classifier, proposals from 1,024 channels for 15 anchors, the large convolution, the head."""
+    large = (
+        42_500_160 + (1024 * 512 * 9 + 512 + 512 * 15 + 15 + 512 * 60 + 60) + 2 * (2048 * 256 * 15 + 256 + 256 * 490 * 15 + 490) + 1_017_862
+    )
+    small = 2_798_880 + (128 * 64 * 9 + 64 + 64 * 4 + 4 + 64 * 16 + 16) + 1_433_428 + 1_017_862
+    text = (ROOT / "docs/detector.md").read_text()
+    for name, expected in (("paper", large), (None, small)):
+        values = read_yaml(ROOT / "params.yaml")
+        settings = check(merge(values, read(name, ROOT / "profiles")) if name else values)
+        with torch.device("meta"):
+            model = config.build(config.model(settings.detector))
+        parts = [count(part) for part in (model.backbone, model.rpn_head, model.neck, model.roi_head)]
+        assert count(model) == sum(parts) == expected
+        assert all(f"{number:,}" in text for number in (*parts, expected))
+
+
+def test_every_param_of_the_detector_is_documented():
+    text = (ROOT / "docs/detector.md").read_text()
+    assert [name for name in Detector.model_fields if not re.search(rf"`(synthetic\.)?{name}\b", text)] == []
 
 
 def test_the_large_setting_is_the_one_of_the_paper():
