@@ -208,7 +208,15 @@ def _text(result: dict[str, Any]) -> str:
         found = one["metrics"][HEADLINE]
         tail = "" if found["p"] is None else f"   p {found['p']:.4f}" + ("" if one["primary"] else f" (Holm {found['p_holm']:.4f})")
         lines.append(line(f"{one['arm']} - {one['against']}{' (primary)' if one['primary'] else ''}", found, "difference") + tail)
+        lines.append(f"    {_details(found, one['nadeau_bengio'])}")
     return "\n".join(lines + [f"note: {note}" for note in result["notes"]])
+
+
+def _details(found: dict[str, Any], check: dict[str, Any]) -> str:
+    """Both sources of chance of a difference, what it could have shown, and the second opinion where there are folds."""
+    names = (("minimal_detectable", "smallest detectable"), ("var_patients", "variance over patients"), ("var_runs", "between runs"))
+    said = [f"{words} {'unknown' if found[key] is None else f'{found[key]:.2g}'}" for key, words in names]
+    return ", ".join([*said, *([] if check["p"] is None else [f"Nadeau-Bengio p {check['p']:.4f}"])])
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ def six_lesions() -> dict[str, Any]:
     gt = dataset(images, [(i, [100.0 * k, 0.0, 10.0 * k, 10.0 * k]) for i in (1, 2) for k in (1, 2, 3)])
     for annotation, shape in zip(gt["annotations"], ("oval", "round") * 3, strict=True):
         annotation["shape"] = shape
+    gt["annotations"][0]["margins"] = "spiculated"
     return gt
 
 
@@ -35,12 +36,12 @@ def box(gt: dict[str, Any], lesion: int, score: float) -> dict[str, Any]:
     return results((one["image_id"], one["bbox"], score))[0]
 
 
-def test_strata_of_size_density_view_and_shape() -> None:
+def test_strata_of_size_density_view_shape_and_margins() -> None:
     rows = {(one["variable"], one["level"]): (one["n_lesions"], one["n_clusters"]) for one in table(truth(six_lesions()))}
     assert rows == {
         ("size", "< 16.7 px"): (2, 2), ("size", "16.7 to 23.3 px"): (2, 2), ("size", "> 23.3 px"): (2, 2),
         ("density", "1"): (3, 1), ("density", "2"): (3, 1), ("view", "CC"): (3, 1), ("view", "unknown"): (3, 1),
-        ("shape", "oval"): (3, 2), ("shape", "round"): (3, 2),
+        ("shape", "oval"): (3, 2), ("shape", "round"): (3, 2), ("margins", "spiculated"): (1, 1), ("margins", "unknown"): (5, 2),
     }  # fmt: skip
     gt = six_lesions()
     for one in gt["images"]:
@@ -134,7 +135,10 @@ def test_command_compares_arms(tmp_path: Path) -> None:
     assert traditional["metrics"]["sens_at_1fp"]["p_holm"] == traditional["metrics"]["sens_at_1fp"]["p"]  # one secondary comparison
     assert gan["metrics"]["recall"]["p"] is None and gan["nadeau_bengio"]["reason"]
     assert {one["variable"] for one in got["strata"]["gan"]} == {"size"}
-    assert (tmp_path / "out/TRUTH.csv").is_file() and "gan - real (primary)" in command(*arguments).stdout
+    text = command(*arguments).stdout
+    assert (tmp_path / "out/TRUTH.csv").is_file() and "gan - real (primary)" in text
+    shown = (found["minimal_detectable"], found["var_patients"], found["var_runs"])
+    assert "smallest detectable {:.2g}, variance over patients {:.2g}, between runs {:.2g}".format(*shown) in text
 
 
 def test_command_joins_folds(tmp_path: Path) -> None:
@@ -145,6 +149,8 @@ def test_command_joins_folds(tmp_path: Path) -> None:
     check = got["contrasts"][1]["nadeau_bengio"]
     assert check["reason"] is None and 0 < check["p"] < 0.05
     assert got["contrasts"][1]["metrics"]["sens_at_1fp"]["var_runs"] is None  # one training of each
+    text = command(str(tmp_path / "runs.csv"), "--bootstrap", "200").stdout
+    assert f"between runs unknown, Nadeau-Bengio p {check['p']:.4f}" in text
     assert any("one training of each" in note for note in got["notes"])
 
 
