@@ -51,9 +51,7 @@ def test_a_file_that_cannot_be_finished_is_one_line_and_the_folder_is_as_before(
             WRITERS[writer](folder)
 
     line = message(work, capsys)
-    assert (
-        line.startswith("error: ") and ": the file would be larger" in line and str(tmp_path / "out") in line and "nothing is lost" in line
-    )
+    assert line.startswith("error: ") and ": the file would be larger" in line and str(tmp_path) in line and "nothing is lost" in line
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
 
 
