@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline import resume
 from pipeline.errors import PipelineError
-from pipeline.gan import models, patches
+from pipeline.gan import models, patches, variety
 from pipeline.gan.adversarial import Gan, adam
 from pipeline.gan.crn import CascadedRefinement, Spade
 from pipeline.gan.losses import VggFeatures, feature_matching, load_vgg
@@ -20,6 +20,7 @@ from pipeline.gan.snapshots import Shown, Snapshots
 from pipeline.gan.unet import UNet
 from pipeline.params import Gen, GenTrain, Runtime
 from pipeline.preprocess.trilabel import CHANNELS, Labels, Noise, tri_label
+from pipeline.rng import generator
 from pipeline.training import engine
 
 GENERATORS: dict[str, type[nn.Module]] = {"unet": UNet, "crn": CascadedRefinement, "spade": Spade}
@@ -81,7 +82,7 @@ def train(
     """Train the infilling GAN on patches and write the folder `target` (docs/architecture.md).
 
     weights: folder of the stage weights. perceptual: vgg16, vgg19 or none. An interrupted training goes on from its last
-    checkpoint below `state`, in the folder `stage`.
+    checkpoint below `state`, in the folder `stage`. Raises PipelineError where it paints the same mass everywhere.
     """
     features, used = load_vgg(weights, perceptual, gen.train.perceptual_layers)
     width = getattr(gen, gen.arch).width
@@ -115,8 +116,17 @@ def train(
         average=gen.train.ema,
         custom_hooks=[Snapshots(shown, folder)],
     )
+    meta["variety"] = _variety(Infiller(gan.generator, meta, gan.discriminator), real, seed, folder / "losses.csv")
     models.write(target, gan.generator, meta, folder / "losses.csv", shown.sheet(gan.generator, folder), gan.discriminator)
     resume.done(folder)
+
+
+def _variety(infiller: "Infiller", real: patches.Patches, seed: int, losses: Path) -> float | None:
+    """How much painted masses vary, as a share of the real ones (`variety`)."""
+    images, masks = real.images[: variety.SHOWN], real.masks[: variety.SHOWN]
+    noise = np.stack([generator(seed, "variety", item).random(images.shape[1:], np.float32) for item in range(len(images))])
+    painted = infiller.fill(images, masks, noise)
+    return variety.check("masses", variety.of_masses(painted, masks), variety.of_masses(images, masks), losses)
 
 
 def load(folder: Path) -> "Infiller":

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline import resume
 from pipeline.errors import PipelineError
-from pipeline.gan import models, patches
+from pipeline.gan import models, patches, variety
 from pipeline.gan.adversarial import Gan, adam
 from pipeline.gan.dcgan import MaskDiscriminator, MaskGenerator
 from pipeline.gan.sheets import sheet
@@ -48,7 +48,7 @@ def train(source: Path, target: Path, params: Masks, runtime: Runtime, seed: int
     """Train the mask GAN on the training patches of `source` and write the folder `target` (docs/architecture.md).
 
     An interrupted training goes on from its last checkpoint below `state`.
-    Raises PipelineError where hardly any of its masks is plausible after training.
+    Raises PipelineError where hardly any of its masks is plausible after training, or all are alike.
     """
     real = patches.read(source, ["train"])
     key = resume.fingerprint([params.model_dump(), runtime.model_dump(), seed], [source, *models.CODE])
@@ -74,7 +74,9 @@ def train(source: Path, target: Path, params: Masks, runtime: Runtime, seed: int
         **params.model_dump(include={"z_dim", "width", "iterations", "min_area", "max_area"}),
     }
     sampler = MaskSampler(gan.generator, meta)
-    rows = [[sampler.sample(seed, 8 * row + column, 0).astype(np.float32) for column in range(8)] for row in range(4)]
+    drawn = np.stack([sampler.sample(seed, item, 0) for item in range(variety.SHOWN)])
+    meta["variety"] = variety.check("masks", variety.of_masks(drawn), variety.of_masks(real.masks), folder / "losses.csv")
+    rows = list(drawn.astype(np.float32).reshape(4, 8, *drawn.shape[1:]))
     truth = [[real.masks[(8 * row + column) * len(real) // 16].astype(np.float32) for column in range(8)] for row in range(2)]
     captions = ["real"] * 2 + ["generated"] * 4
     models.write(target, gan.generator, meta, folder / "losses.csv", sheet(truth + rows, captions))

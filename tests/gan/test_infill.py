@@ -1,15 +1,18 @@
 """The infilling GAN: training improves the reconstruction, and filling keeps its contract."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from pipeline.errors import PipelineError
-from pipeline.gan import infill, patches
+from pipeline.gan import infill, patches, variety
 from pipeline.gan.adversarial import adam
 from pipeline.io import read_json, write_json
 from pipeline.params import Gen, GenTrain, Runtime, Width
 from pipeline.training import engine
+from tests.gan.conftest import patch
 
 RUNTIME = Runtime(threads=1, precision="bf16", workers=0)
 TRAIN = GenTrain(
@@ -139,3 +142,16 @@ def test_the_generators_step_leaves_the_discriminator_alone(prepared):
     gan.train_step(data, OptimWrapperDict(**{name: OptimWrapper(one) for name, one in optimizers.items()}))
     assert len(seen) == 1 and seen[0] > 0
     assert all(parameter.grad is None for parameter in gan.discriminator.parameters())
+
+
+def test_a_generator_that_paints_one_mass_is_a_failed_training():
+    """Noise that is let through, or the tissue around the mass, is no variety of masses."""
+    rng = np.random.default_rng(0)
+    tissue, mask = (np.stack(part) for part in zip(*map(patch, range(8)), strict=True))
+    real = np.where(mask, tissue + rng.uniform(-0.2, 0.2, (8, 1, 1)), tissue)
+    same = np.where(mask, 0.7 + rng.uniform(-0.02, 0.02, real.shape), tissue + rng.uniform(-0.3, 0.3, (8, 1, 1)))
+    sound, losses = variety.of_masses(real, mask), Path("losses.csv")
+    with pytest.raises(PipelineError, match=r"mode collapse: the generated masses vary 0\.0\d+ times"):
+        variety.check("masses", variety.of_masses(same, mask), sound, losses)
+    assert variety.check("masses", variety.of_masses(0.5 * real, mask), sound, losses) == 0.5
+    assert variety.check("masses", 0.0, 0.0, losses) is None

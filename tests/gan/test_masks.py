@@ -130,3 +130,10 @@ def test_the_eight_turns_of_a_patch_differ_and_mask_and_image_turn_alike(prepare
         mask = sample["condition"][1] > 0
         assert sample["image"][0][mask].mean() == pytest.approx(real.images[2][real.masks[2]].mean())
         assert np.array_equal(sample["condition"][0][~mask], sample["image"][0][~mask])
+
+
+def test_a_mask_gan_that_draws_one_mask_is_a_failed_training(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr(masks.MaskSampler, "sample", lambda self, seed, item, attempt: square(32, 8, 20))
+    with pytest.raises(PipelineError, match=r"mode collapse: the generated masks vary 0\.\d+ times.*learning rate"):
+        masks.train(prepared, tmp_path / "model", PARAMS.model_copy(update={"iterations": 1}), RUNTIME, 3, tmp_path / "state")
+    assert not (tmp_path / "model").exists()
