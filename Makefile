@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint smoke ablation bench clean clean-stale
+.PHONY: help setup run test lint smoke ablation bench clean clean-stale verify repair
 BENCHMARKS ?= froc phantom
 
 help: ## this list
@@ -43,6 +43,12 @@ lint: setup ## ruff and mypy
 
 bench: setup ## the benchmarks that need no data (BENCHMARKS="froc phantom" picks some)
 	@for name in $(BENCHMARKS); do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name || exit; done
+
+verify: setup ## compare every file that DVC keeps with its hash
+	$(BIN)/python -m stages.verify
+
+repair: setup ## remove the files whose bytes are not those of their hash; `make run` makes them again
+	$(BIN)/python -m stages.verify --repair
 
 clean: ## remove everything that `make run` wrote except .venv
 	rm -rf data models predictions .resume .cache .dvc/tmp .dvc/cache

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import version
 from pipeline.errors import PipelineError, raise_all
 
 WORKSPACE = "workspace"
@@ -64,10 +65,11 @@ def read(name: str) -> Experiment:
         predictions = {cell: _json(tree, path) for cell, path in files.items()}
     except (DvcException, SCMError, FileNotFoundError) as error:
         raise PipelineError(f"experiment {name} cannot be read: {error}; `dvc exp list` names the experiments") from None
-    sizes = {
-        point: {key: metrics["points"][point].get(key) for key in ("arm", "n_train", "n_real", "n_synthetic", "val_sens_at_1fp")}
-        for point in study["points"]
-    }
+    with version.reading(f"reports/metrics.json of {name}", metrics):
+        sizes = {
+            point: {key: metrics["points"][point].get(key) for key in ("arm", "n_train", "n_real", "n_synthetic", "val_sens_at_1fp")}
+            for point in study["points"]
+        }
     return Experiment(name, params, test, predictions, sizes, quality)
 
 

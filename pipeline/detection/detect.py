@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 
-from pipeline import coco
+from pipeline import coco, version
 from pipeline.detection import config
 from pipeline.detection.data import as_input, load, resized
 from pipeline.errors import PipelineError
@@ -25,9 +25,10 @@ def load_detector(folder: Path) -> Any:
     if not (folder / "config.py").is_file():
         raise PipelineError(f"{folder}: holds no trained detector; `dvc repro` trains those of study.points and study.seeds")
     configuration = config.read(folder / "config.py")
-    model = config.build(configuration["model"])
-    model.load_state_dict(load_state(folder / "model.pth")["state_dict"])
-    model.size = configuration["training"]["size"]
+    with version.reading(folder, configuration.get("training", {})):
+        model = config.build(configuration["model"])
+        model.load_state_dict(load_state(folder / "model.pth")["state_dict"])
+        model.size = configuration["training"]["size"]
     return model.to(get_device()).eval()
 
 

@@ -9,7 +9,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import is_main_process
 
-from pipeline import resume
+from pipeline import resume, version
 from pipeline.detection import anchors, config, initial, mixing
 from pipeline.detection.data import MassImages
 from pipeline.io import atomic_folder, write_text
@@ -66,7 +66,14 @@ def train(annotations: Path, target: Path, detector: Detector, runtime: Runtime,
     settings = [detector.model_dump(), runtime.model_dump(exclude={"workers"}), seed]
     detector = fitted(detector, images)
     cell = f"{target.parent.name}-{target.name}"
-    facts = {"iterations": iterations, "images": taking_part, "seed": seed, "precision": runtime.precision, **detector.model_dump()}
+    facts = {
+        version.KEY: version.VERSION,
+        "iterations": iterations,
+        "images": taking_part,
+        "seed": seed,
+        "precision": runtime.precision,
+        **detector.model_dump(),
+    }
     configuration = config.full(detector, facts)
     folder = resume.folder(f"train_detector/{cell}", resume.fingerprint([settings, configuration], [annotations, *CODE]), state)
 

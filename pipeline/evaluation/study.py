@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline import coco, rng
+from pipeline import coco, rng, version
 from pipeline.errors import raise_all
 from pipeline.evaluation import bootstrap, compare, components, second
 from pipeline.evaluation.compare import Run
@@ -128,6 +128,7 @@ def evaluate(truth: Truth, points: Sequence[Point], rules: Rules, n_resamples: i
     blocks = {point.name: _point(point, runs, levels) for point in points}
     contrasts = _contrasts((plan or planned)(points, blocks), runs)
     metrics = {
+        version.KEY: version.VERSION,
         "settings": {
             "hit": str(rules.hit), "duplicates": rules.duplicates, "images": rules.images, "unit": rules.unit,
             "recall_score": rules.recall_score, "bootstrap": n_resamples, "seed": seed,

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline import resume
+from pipeline import resume, version
 from pipeline.errors import PipelineError
 from pipeline.gan import models, patches, variety
 from pipeline.gan.adversarial import Gan, adam
@@ -132,8 +132,9 @@ def _variety(infiller: "Infiller", real: patches.Patches, seed: int, losses: Pat
 def load(folder: Path) -> "Infiller":
     """The infilling GAN of `folder`, as written by `train`."""
     meta = models.read_meta(folder)
-    network = build(meta["arch"], meta["labels"], meta["patch_px"], meta["width"], meta["noise"])
-    judge = PatchGAN(CHANNELS[cast(Labels, meta["labels"])], meta["patch_px"], meta["discriminator_width"])
+    with version.reading(folder / "meta.json", meta):
+        network = build(meta["arch"], meta["labels"], meta["patch_px"], meta["width"], meta["noise"])
+        judge = PatchGAN(CHANNELS[cast(Labels, meta["labels"])], meta["patch_px"], meta["discriminator_width"])
     return Infiller(models.read_weights(folder, network), meta, models.read_weights(folder, judge, models.JUDGE))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from pipeline import resume
+from pipeline import resume, version
 from pipeline.errors import PipelineError
 from pipeline.gan import models, patches, variety
 from pipeline.gan.adversarial import Gan, adam
@@ -86,7 +86,8 @@ def train(source: Path, target: Path, params: Masks, runtime: Runtime, seed: int
 def load(folder: Path) -> "MaskSampler":
     """The mask GAN of `folder`, as written by `train`."""
     meta = models.read_meta(folder)
-    network = MaskGenerator(meta["patch_px"], meta["z_dim"], meta["width"])
+    with version.reading(folder / "meta.json", meta):
+        network = MaskGenerator(meta["patch_px"], meta["z_dim"], meta["width"])
     return MaskSampler(models.read_weights(folder, network), meta)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline import version
 from pipeline.errors import PipelineError
 from pipeline.io import atomic_folder, read_json, sha256, write_json, write_png
 from pipeline.preprocess import trilabel
@@ -32,7 +33,7 @@ def write(
         for name, part in ((WEIGHTS, network), (JUDGE, judge)):
             if part is not None:
                 save_state(folder / name, {key: tensor.contiguous() for key, tensor in part.state_dict().items()})
-        write_json(folder / "meta.json", meta)
+        write_json(folder / "meta.json", {**meta, version.KEY: version.VERSION})
         shutil.copyfile(losses, folder / "losses.csv")
         write_png(folder / "samples.png", samples, level=6)
 
@@ -45,7 +46,8 @@ def read_meta(folder: Path) -> dict[str, Any]:
 def read_weights(folder: Path, network: torch.nn.Module, name: str = WEIGHTS) -> torch.nn.Module:
     """`network` with the weights of the folder, for inference. Raises PipelineError where they do not fit."""
     try:
-        network.load_state_dict(load_state(folder / name))
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise PipelineError(f"{folder}/{name} does not fit meta.json ({str(error).splitlines()[0]}); train again") from None
+        with version.reading(folder / name, read_json(folder / "meta.json")):
+            network.load_state_dict(load_state(folder / name))
+    except (TypeError, AttributeError) as error:
+        raise PipelineError(f"{folder / name}: does not fit meta.json ({str(error).splitlines()[0]}); train again") from None
     return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from pipeline import version
 from pipeline.errors import PipelineError
 from pipeline.io import read_json
 
@@ -144,10 +145,11 @@ def read(folder: Path, curve: dict[str, dict[str, int]], order: Iterable[str]) -
     where a file is missing or a point of the study was not evaluated.
     """
     metrics, order = read_json(folder / "metrics.json"), list(order)
-    missing = [name for name in order if name not in metrics["points"]]
-    if missing:
-        raise PipelineError(f"{folder / 'metrics.json'}: holds no point {', '.join(missing)}; run `dvc repro evaluate`")
-    return assemble(metrics, pd.read_csv(folder / "froc.csv"), curve, order)
+    with version.reading(folder / "metrics.json", metrics):
+        missing = [name for name in order if name not in metrics["points"]]
+        if missing:
+            raise PipelineError(f"{folder / 'metrics.json'}: holds no point {', '.join(missing)}; run `dvc repro evaluate`")
+        return assemble(metrics, pd.read_csv(folder / "froc.csv"), curve, order)
 
 
 def _rank(metric: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pipeline import coco
+from pipeline import coco, version
 from pipeline.errors import PipelineError
 from pipeline.io import atomic_folder, write_json, write_png
 from pipeline.progress import track
@@ -60,7 +60,7 @@ def write(name: str, method: Method, n: int, seed: int, out: Path) -> None:
         for one in writing:
             one.result()
         coco.write(folder / "annotations.json", coco.assemble(records))
-        described = {"pool": name, "seed": seed, **method.manifest}
+        described = {"pool": name, "seed": seed, **method.manifest, version.KEY: version.VERSION}
         write_json(folder / "manifest.json", {**described, "origin": made_by, "n": n, "patients": sorted(patients)})
 
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pipeline import coco, leaks
+from pipeline import coco, leaks, version
 from pipeline.errors import PipelineError
 from pipeline.io import read_json, sha256
 
@@ -39,8 +39,10 @@ def assemble(train: Path, pools: Path, mixture: dict[str, int], out: Path) -> di
 
 def _seen(pool: Path) -> set[str]:
     """Patients whose pixels a pool holds, or from whom the models learned that made it, by its manifest."""
-    manifest = read_json(pool / "manifest.json")
-    return {*manifest["patients"], *manifest.get("learned_from", ())}
+    path = pool / "manifest.json"
+    manifest = read_json(path)
+    with version.reading(path, manifest):
+        return {*manifest["patients"], *manifest.get("learned_from", ())}
 
 
 def _pairs(folder: Path) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
