@@ -24,8 +24,8 @@ def run(args: argparse.Namespace, params: "Params") -> None:
     inputs += [Path("data/quality/quality.json"), Path("data/prepared/test/annotations.json")]
     inputs += [Path(f"data/trainsets/{point}/annotations.json") for point in params.study.points]
     inputs += [folder / "model.pth" for folder in MODELS.values()]
-    test, weights = Path("data/prepared/test/annotations.json"), Path("data/weights/weights.json")
-    build.write(params, build.Paths(REPORTS, Path("data/quality"), MODELS, weights, test, Path("predictions"), inputs))
+    weights, prepared = Path("data/weights/weights.json"), Path("data/prepared")
+    build.write(params, build.Paths(REPORTS, Path("data/quality"), MODELS, weights, prepared, Path("predictions"), inputs))
 
 
 if __name__ == "__main__":

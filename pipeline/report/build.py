@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.io import atomic_folder, read_json, sha256, write_json, write_text
 from pipeline.params import Params
-from pipeline.report import charts, definitions, figures, page, tables, worst
+from pipeline.report import charts, definitions, figures, page, qc, tables, worst
 from pipeline.report import quality as quality_tables
 from pipeline.report.paper import generator_title
 from pipeline.report.results import Results, operating_points, read
@@ -23,7 +23,7 @@ PACKAGES = (
 )  # fmt: skip
 SECTIONS = [
     ("augmentation", "Augmentation curve"), ("operating", "FROC"), ("contrasts", "Contrasts"), ("table1", "Table 1"),
-    ("worst", "Worst cases"), ("quality", "Quality"), ("definitions", "Definitions"), ("made", "How it was made"),
+    ("worst", "Worst cases"), ("quality", "Quality"), ("qc", "Data QC"), ("definitions", "Definitions"), ("made", "How it was made"),
 ]  # fmt: skip
 
 
@@ -32,23 +32,23 @@ class Paths:
     """Where a report comes from and goes to.
 
     reports: folder that holds metrics.json and froc.csv, and is written to. quality: folder with quality.json and contact
-    sheets (*.png). models: title to the folder of each GAN (losses.csv). weights: weights.json. test: annotations.json of the
-    test part, beside its images. predictions: folder of <point>/<seed>.json. inputs: files whose hashes are listed.
+    sheets (*.png). models: title to the folder of each GAN (losses.csv). weights: weights.json. prepared: the mammograms
+    by part. predictions: folder of <point>/<seed>.json. inputs: files whose hashes are listed.
     """
 
     reports: Path
     quality: Path
     models: dict[str, Path]
     weights: Path
-    test: Path
+    prepared: Path
     predictions: Path
     inputs: list[Path]
 
 
 def write(params: Params, paths: Paths) -> None:
-    """Write figures/, summary.json, quality.json and index.html into `paths.reports`. Equal inputs give equal bytes."""
+    """Write figures/, summary.json, quality.json, index.html and qc.html into `paths.reports`. Equal inputs give equal bytes."""
     results = read(paths.reports, params.curve, params.study.points)
-    worst_of = worst.read(params, results, paths.test, paths.predictions)
+    worst_of = worst.read(params, results, paths.prepared / "test/annotations.json", paths.predictions)
     with atomic_folder(paths.reports / "figures") as folder:
         how = definitions.training(params.detector.model_dump())
         figures.augmentation_curve(results, folder, how)
@@ -58,6 +58,7 @@ def write(params: Params, paths: Paths) -> None:
             shutil.copyfile(sheet, folder / sheet.name)
         if shows_pixels(params):
             worst.draw(worst_of, folder)
+    qc.write(qc.read(paths.prepared), shows_pixels(params), paths.reports / "qc.html")
     write_json(paths.reports / "summary.json", tables.summary(results))
     shutil.copyfile(paths.quality / "quality.json", paths.reports / "quality.json")
     write_text(paths.reports / "index.html", page.render("index.html", SECTIONS, **content(params, results, worst_of, paths)))
@@ -75,6 +76,7 @@ def sheets(params: Params, quality: Path) -> list[Path]:
 
 def content(params: Params, results: Results, worst_of: worst.Worst, paths: Paths) -> dict[str, Any]:
     """Everything that page/index.html lays out. paths.reports: with figures/ in it."""
+    checked = qc.read(paths.prepared)
     measured, drawn = read_json(paths.quality / "quality.json"), paths.reports / "figures"
     pictures = [(text, drawn / f"{name}.png") for name, text in worst.CAPTIONS.items()] if shows_pixels(params) else []
     return {
@@ -94,6 +96,8 @@ def content(params: Params, results: Results, worst_of: worst.Worst, paths: Path
         "worst": worst.tables(worst_of),
         "worst_of": f"training {worst_of.seed} of {worst_of.point}",
         "worst_pictures": [(text, page.data_uri(path)) for text, path in pictures if path.is_file()],
+        "qc": qc.tables(checked),
+        "qc_pictures": qc.pictures(checked, shows_pixels(params), qc.WORST),
         "images": {name: page.data_uri(drawn / f"{name}.svg") for name in ("augmentation_curve", "froc", "losses")},
         "definitions": [
             *definitions.general(params),

@@ -1,8 +1,10 @@
 """Small inputs of the report in the form of docs/architecture.md, with numbers that can be checked by hand."""
 
+import base64
 from collections.abc import Iterable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -158,6 +160,20 @@ def test_part(folder: Path, points: Iterable[str]) -> None:
     write_json(folder / "test/annotations.json", {"images": images, "annotations": marks, "categories": [{"id": 1, "name": "mass"}]})
     for i in (1, 2, 3):
         write_png(folder / f"test/images/{i}.png", np.random.default_rng(i).integers(0, 255, (60, 40), np.uint8))
+    counts = {"patients": 1, "images": 1, "lesions": 1, "ignored": 0, "patches": 1}
+    summary = {key: [] for key in ("laterality_mismatch", "no_muscle_in_mlo", "dropped_components", "images_left_out", "same_mammogram")}
+    summary |= {
+        "parts": dict.fromkeys(("train", "val", "test"), counts),
+        "spacing_assumed": 2,
+        "lesion_px_outside_breast": {"p1_L_CC": 5},
+    }
+    write_json(folder / "patches/preprocess.json", summary)
+    _, jpeg = cv2.imencode(".jpg", np.full((128, 80), 90, np.uint8))
+    film = {"outside": 0, "removed": 0.0, "width": 80, "height": 128, "jpeg": base64.b64encode(jpeg.tobytes()).decode()}
+    outlines = [["breast", [2.0, 2.0, 70.0, 2.0, 70.0, 120.0]], ["lesion", [20.0, 20.0, 30.0, 20.0, 30.0, 30.0]]]
+    doubts = [["5 px of lesions outside of the breast"], [], []]
+    entries = [{"image_id": f"p{i}_L_CC", "part": "test", "flags": doubts[i - 1], "outlines": outlines, **film} for i in (1, 2, 3)]
+    write_json(folder / "qc/qc.json", entries)
     found = [(1, lesions[0][1], 0.9), (3, [5, 5, 8, 8], 0.8), (3, [20, 20, 9, 9], 0.3), (2, [1, 1, 5, 5], 0.2)]
     results = [{"image_id": i, "category_id": 1, "bbox": box, "score": score} for i, box, score in found]
     for point in points:
@@ -180,7 +196,7 @@ def inputs(folder: Path, seeds: int = 2, names: Iterable[str] = SIZES) -> dict:
     write_png(folder / "quality/patches.png", np.random.default_rng(0).integers(0, 255, (60, 90), np.uint8))
     return {
         "reports": folder / "reports", "quality": folder / "quality", "weights": folder / "weights.json",
-        "test": folder / "test/annotations.json", "predictions": folder / "predictions",
+        "prepared": folder, "predictions": folder / "predictions",
         "inputs": [folder / "reports/metrics.json"],
         "models": {title: folder / "models" / name for title, (name, _) in models.items()},
     }  # fmt: skip

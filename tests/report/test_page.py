@@ -54,7 +54,7 @@ def html_of(params, inputs):
         write_text(inputs["reports"] / "figures" / f"{name}.svg", '<svg xmlns="http://www.w3.org/2000/svg"/>')
     results = read(inputs["reports"], params.curve, params.study.points)
     paths = build.Paths(**inputs)
-    worst_of = worst.read(params, results, paths.test, paths.predictions)
+    worst_of = worst.read(params, results, paths.prepared / "test/annotations.json", paths.predictions)
     return page.render("index.html", build.SECTIONS, **build.content(params, results, worst_of, paths))
 
 
@@ -80,7 +80,7 @@ def test_equal_inputs_give_equal_bytes(built):
 def test_the_page_holds_everything_and_fetches_nothing(inputs):
     found = parsed(html_of(made.params(), inputs))
     assert [address[:30] for address in found.addresses if not address.startswith(("data:", "#"))] == []
-    assert sum(address.startswith("data:image/") for address in found.addresses) == 4  # three figures and a contact sheet
+    assert sum(address.startswith("data:image/") for address in found.addresses) == 7  # three figures, a contact sheet, three mammograms of the QC
 
 
 def test_policy_allows_the_own_script_alone(inputs):
@@ -115,6 +115,8 @@ def test_names_in_the_data_block_cannot_end_the_script():
         "quality": [],
         "sheets": [],
         "worst": [],
+        "qc": [],
+        "qc_pictures": [],
         "worst_pictures": [],
         "shows_pixels": True,
         "definitions": [],
@@ -148,8 +150,19 @@ def test_no_file_of_a_report_without_real_pixels_holds_any(tmp_path, shown):
     drawn = {path.name for path in inputs["reports"].rglob("*.png")}
     assert ({"patches.png", "misses.png", "false_positives.png"} & drawn == {"patches.png", "misses.png", "false_positives.png"}) == shown
     assert drawn >= {"froc.png", "losses.png"} and len(drawn) == (6 if shown else 3)
-    pictures = (inputs["reports"] / "index.html").read_text().count("data:image/png")
-    assert pictures == (3 if shown else 0)
+    pages = [(inputs["reports"] / name).read_text() for name in ("index.html", "qc.html")]
+    assert [text.count("data:image/png") for text in pages] == ([3, 0] if shown else [0, 0])
+    assert [text.count("data:image/jpeg") for text in pages] == ([3, 3] if shown else [0, 0])
+
+
+def test_qc_counts_and_names_what_is_doubtful(built):
+    for name in ("index.html", "qc.html"):
+        html = (built["reports"] / name).read_text()
+        assert "5 px of lesions outside of the breast" in html and html.count('class="lesion"') == 3
+        assert re.search(r"with lesion pixels outside of the breast</th><td[^>]*>1</td>", html)
+        assert re.search(r"with assumed pixel spacing</th><td[^>]*>2</td>", html)
+    found = parsed((built["reports"] / "qc.html").read_text())
+    assert not found.scripts and all(address.startswith(("data:", "#")) for address in found.addresses)
 
 
 def test_worst_cases_are_named(inputs):

@@ -1,0 +1,68 @@
+"""Data QC: what preprocessing removed, dropped or doubts, and every mammogram with its outlines, worst first."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.io import read_json
+from pipeline.report import page
+from pipeline.report.tables import Cell, Table
+
+WORST = 12  # shown on the page of the report; the sheet holds all
+FLAGGED = 40  # rows of the table of doubtful mammograms
+NOTED = {
+    "laterality_mismatch": "face the other side than recorded",
+    "no_muscle_in_mlo": "MLO views without a muscle",
+    "dropped_components": "components of masks dropped (too small)",
+    "images_left_out": "left out: no lesion of theirs remains",
+    "lesion_px_outside_breast": "with lesion pixels outside of the breast",
+    "same_mammogram": "pairs of the same mammogram within a part",
+}
+
+
+class Quality(NamedTuple):
+    """entries: qc.json, worst first. summary: preprocess.json."""
+
+    entries: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+
+def read(prepared: Path) -> Quality:
+    """prepared: the folder with qc/ and patches/."""
+    return Quality(read_json(prepared / "qc/qc.json"), read_json(prepared / "patches/preprocess.json"))
+
+
+def tables(found: Quality) -> list[Table]:
+    """Counts of the parts, counts of what is doubtful, and the doubtful mammograms by name."""
+    parts = found.summary["parts"]
+    kinds = list(next(iter(parts.values())))
+    counts = [[Cell(part), *(Cell(str(one[kind]), "number") for kind in kinds)] for part, one in parts.items()]
+    noted = [[Cell(text), Cell(str(len(found.summary[key])), "number")] for key, text in NOTED.items() if key in found.summary]
+    noted.append([Cell("with assumed pixel spacing"), Cell(str(found.summary["spacing_assumed"]), "number")])
+    doubtful = [one for one in found.entries if one["flags"]]
+    rows = [[Cell(one["image_id"]), Cell(one["part"]), Cell("; ".join(one["flags"]))] for one in doubtful[:FLAGGED]]
+    more = f" (the first {FLAGGED} of {len(doubtful)})" if len(doubtful) > FLAGGED else ""
+    made = [
+        Table("Parts of the data; ignored: findings that are not looked for", _columns("Part", *kinds), counts),
+        Table("What preprocessing changed, dropped or doubts", _columns("Mammograms", "Count"), noted),
+    ]
+    return (
+        [*made, Table(f"Doubtful mammograms, worst first{more}", [Cell(name) for name in ("Image", "Part", "Why")], rows)] if rows else made
+    )
+
+
+def pictures(found: Quality, shown: bool, n: int | None = None) -> list[dict[str, Any]]:
+    """The first n mammograms (all of them: None) for the page's macro `mammogram`; none where pixels may not be shown."""
+    return found.entries[:n] if shown else []
+
+
+def write(found: Quality, shown: bool, path: Path) -> None:
+    """The QC sheet: one HTML page that opens without a network."""
+    content = {
+        "title": "Data QC", "subtitle": f"{len(found.entries)} mammograms, worst first.", "notices": [],
+        "tables": tables(found), "mammograms": pictures(found, shown), "data": None,
+    }  # fmt: skip
+    path.write_text(page.render("qc.html", [], **content), encoding="utf-8")
+
+
+def _columns(first: str, *others: str) -> list[Cell]:
+    return [Cell(first), *(Cell(name, "number") for name in others)]
