@@ -80,7 +80,9 @@ def test_equal_inputs_give_equal_bytes(built):
 def test_the_page_holds_everything_and_fetches_nothing(inputs):
     found = parsed(html_of(made.params(), inputs))
     assert [address[:30] for address in found.addresses if not address.startswith(("data:", "#"))] == []
-    assert sum(address.startswith("data:image/") for address in found.addresses) == 7  # three figures, a contact sheet, three mammograms of the QC
+    assert (
+        sum(address.startswith("data:image/") for address in found.addresses) == 7
+    )  # three figures, a contact sheet, three mammograms of the QC
 
 
 def test_policy_allows_the_own_script_alone(inputs):
