@@ -240,6 +240,7 @@ class Detector(Block):
 class Detect(Block):
     score_min: Share
     max_per_image: Positive
+    nms: float = Field(gt=0, le=1)
 
 
 class Evaluate(Block):

@@ -51,10 +51,10 @@ def detect(model: Any, annotations: Path, settings: Detect, runtime: Runtime) ->
 
 
 def prepare(model: Any, settings: Detect, runtime: Runtime) -> None:
-    """Let the detector give boxes of any score, `settings.max_per_image` of them; two-stage and one-stage detectors alike."""
+    """Let the detector give boxes of any score, as many and as near to each other as `settings` say; with one stage or two."""
     torch.set_num_threads(runtime.threads)
     last = model.roi_head if hasattr(model, "roi_head") else model.bbox_head
-    last.test_cfg.update(score_thr=-1.0, max_per_img=settings.max_per_image)
+    last.test_cfg.update(score_thr=-1.0, max_per_img=settings.max_per_image, nms={"type": "nms", "iou_threshold": settings.nms})
 
 
 def predict(model: Any, image: np.ndarray, runtime: Runtime) -> tuple[np.ndarray, np.ndarray]:
