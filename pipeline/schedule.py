@@ -28,8 +28,8 @@ class Round:
     jobs: list[list[str]]
 
 
-def rounds(graph: Graph, changed: Iterable[str]) -> list[Round]:
-    """The trainings that `changed` stages make necessary, in rounds of independent ones; rounds of a single one are left out.
+def rounds(graph: Graph, changed: Iterable[str], least: int = 2) -> list[Round]:
+    """The trainings that `changed` stages make necessary, in rounds of independent ones; rounds of fewer than `least` are left out.
 
     A job is a training and the stages that wait for nothing else, such as the detections of the model.
     """
@@ -41,7 +41,7 @@ def rounds(graph: Graph, changed: Iterable[str]) -> list[Round]:
     found = []
     for level in range(max(depth.values(), default=-1) + 1):
         ready = [stage for stage, at in depth.items() if at == level]
-        if len(ready) > 1:
+        if len(ready) >= least:
             first = sorted(set.union(*(graph[stage] for stage in ready)))
             found.append(Round(first, [[stage, *_followers(stage, graph, above, affected)] for stage in ready]))
     return found

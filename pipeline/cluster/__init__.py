@@ -1,0 +1,1 @@
+"""The trainings of a study on several machines, through Ray (optional: `pip install ray`). See docs/cluster.md."""
