@@ -141,6 +141,7 @@ class Gen(Block):
     labels: Literal["tri", "two"]
     margin: int = Field(gt=256)
     noise: Literal["mask", "mask+margin", "none"]
+    grain: bool
     loss: Literal["bce", "lsgan", "hinge"]
     unet: Width
     crn: Width

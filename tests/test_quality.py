@@ -139,6 +139,7 @@ def experiment(prepared, tmp_path_factory):  # noqa: F811
         labels="tri",
         margin=296,
         noise="mask",
+        grain=True,
         loss="bce",
         **dict.fromkeys(("unet", "crn", "spade"), Width(width=4)),
         train=train,

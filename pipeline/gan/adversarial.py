@@ -25,6 +25,10 @@ class Gan(BaseModel):
         """The generated images of a batch."""
         raise NotImplementedError
 
+    def seen(self, data: Any, painted: Tensor) -> Tensor:
+        """What the discriminator sees of generated images."""
+        return painted
+
     def judge(self, data: Any, image: Tensor) -> Any:
         """Logits of images, given the batch."""
         raise NotImplementedError
@@ -45,13 +49,14 @@ class Gan(BaseModel):
         generator, discriminator = optim_wrapper["generator"], optim_wrapper["discriminator"]
         with generator.optim_context(self):
             painted = self.paint(data)
+            seen = self.seen(data, painted)
         self.discriminator.requires_grad_(True)
         with discriminator.optim_context(self):
-            judged = self.adversarial.discriminator(self.judge(data, self.real(data)), self.judge(data, painted.detach()))
+            judged = self.adversarial.discriminator(self.judge(data, self.real(data)), self.judge(data, seen.detach()))
         discriminator.update_params(judged)
         self.discriminator.requires_grad_(False)  # the generator's loss must not leave gradients there
         with generator.optim_context(self):
-            losses = self.wanted(data, painted, self.judge(data, painted))
+            losses = self.wanted(data, painted, self.judge(data, seen))
         generator.update_params(torch.stack(list(losses.values())).sum())
         return {"discriminator": judged.detach(), **{name: loss.detach() for name, loss in losses.items()}}
 

@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.gan.layers import NOISE_PX, SLOPE, Grain, centred, doubled, hole, interpolated, noise_at, norm, refine, shrunk
+from pipeline.gan.layers import SLOPE, centred, doubled, hole, interpolated, norm, refine, shrunk
 
 
 class Cascade(nn.Module):
     """Paints a mass: condition (N, C, P, P) in [0, 1] to image (N, 1, P, P), about [0, 1], not clipped; P a power of two.
 
     Modules work at 2x2, 4x4, ... P x P pixels. Each sees the condition at its own resolution (its noise up to
-    `layers.NOISE_PX`, above it as `Grain`) beside the upsampled features of the module before it.
+    `layers.NOISE_PX`) beside the upsampled features of the module before it.
     width: channels at full resolution; they double with every halving of the resolution, up to four times.
     margin: whether the condition holds noise over the margin (its channel 2) as well as over the mask.
     """
@@ -28,7 +28,6 @@ class Cascade(nn.Module):
         widths = [width * min(patch_px // size, 4) for size in self.sizes]
         before = [0, *widths[:-1]]
         self.cascade = nn.ModuleList(self.module(channels, b, w) for b, w in zip(before, widths, strict=True))
-        self.grain = nn.ModuleDict({str(size): Grain(b) for size, b in zip(self.sizes, before, strict=True) if size > NOISE_PX})
         self.out = nn.Conv2d(width, 1, 1)
 
     @staticmethod
@@ -42,8 +41,6 @@ class Cascade(nn.Module):
         x = condition[:, :0, :1, :1]  # no features yet
         for size, module in zip(self.sizes, self.cascade, strict=True):
             x = doubled(x) if x.shape[1] else x.expand(-1, -1, size, size)
-            if str(size) in self.grain:
-                x = self.grain[str(size)](x, noise_at(condition, blank, size))
             x = module(x, shrunk(condition, blank, size))
         return (interpolated(condition, blank)[:, :1] + self.out(x) + 1) / 2
 

@@ -1,5 +1,6 @@
 """The infilling GAN: training, and painting of masses into tissue (paper 3.2, 4.1 and 4.3)."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline import resume, version
 from pipeline.errors import PipelineError
-from pipeline.gan import models, patches, variety
+from pipeline.gan import layers, models, patches, variety
 from pipeline.gan.adversarial import Gan, adam
 from pipeline.gan.crn import CascadedRefinement, Spade
 from pipeline.gan.losses import VggFeatures, feature_matching, load_vgg
@@ -41,13 +42,33 @@ def decisions_near_hole(condition: Tensor, logits: Tensor) -> Tensor:
     return F.adaptive_max_pool2d(condition[:, 1:].amax(1, keepdim=True), logits.shape[-1]) > 0
 
 
+def finishing(noise: Noise, with_grain: bool) -> Callable[[Tensor, Tensor], Tensor]:
+    """What is done to a painted image (N, 1, P, P), given its condition: grain is added, where there is noise to make it of."""
+
+    def finish(condition: Tensor, painted: Tensor) -> Tensor:
+        if not with_grain or noise == "none":
+            return painted
+        centred = layers.centred(condition)
+        return painted + layers.grain(centred, layers.hole(centred, noise == "mask+margin"))
+
+    return finish
+
+
 class InfillGan(Gan):
     """Adversarial loss (paper eq. 3) and weighted feature matching (eq. 4)."""
 
     def __init__(
-        self, network: nn.Module, channels: int, patch_px: int, features: VggFeatures | None, train: GenTrain, loss: str = "bce"
+        self,
+        network: nn.Module,
+        channels: int,
+        patch_px: int,
+        features: VggFeatures | None,
+        train: GenTrain,
+        loss: str = "bce",
+        finish: Callable[[Tensor, Tensor], Tensor] = lambda condition, painted: painted,
     ) -> None:
         super().__init__(network, PatchGAN(channels, patch_px, train.discriminator_width), loss)
+        self.finish = finish
         self.weight = train.perceptual_weight
         self.frozen = [features]  # in a list: neither trained, averaged nor saved
 
@@ -55,8 +76,13 @@ class InfillGan(Gan):
         painted: Tensor = self.generator(data["condition"])
         return painted
 
+    def seen(self, data: Any, painted: Tensor) -> Tensor:
+        return self.finish(data["condition"], painted)
+
     def judge(self, data: Any, image: Tensor) -> Any:
-        return self.discriminator(data["condition"], image)
+        """(K,) logits: the decisions about the holes alone."""
+        logits = self.discriminator(data["condition"], image)
+        return logits[decisions_near_hole(data["condition"], logits)]
 
     def real(self, data: Any) -> Tensor:
         image: Tensor = data["image"]
@@ -87,7 +113,7 @@ def train(
     features, used = load_vgg(weights, perceptual, gen.train.perceptual_layers)
     width = getattr(gen, gen.arch).width
     meta = {
-        **gen.model_dump(include={"arch", "labels", "margin", "noise", "loss"}),
+        **gen.model_dump(include={"arch", "labels", "margin", "noise", "grain", "loss"}),
         "width": width,
         "discriminator_width": gen.train.discriminator_width,
         "patch_px": real.patch_px,
@@ -98,10 +124,16 @@ def train(
     }
     key = resume.fingerprint([meta, gen.train.model_dump(), runtime.model_dump(), real.digest()], models.CODE)
     folder = resume.folder(stage, key, state)
-    shown = Shown(real, gen, seed)
+    shown = Shown(real, gen, seed, finishing(gen.noise, gen.grain))
     gan = engine.fit(
         lambda: InfillGan(
-            build(gen.arch, gen.labels, real.patch_px, width, gen.noise), CHANNELS[gen.labels], real.patch_px, features, gen.train, gen.loss
+            build(gen.arch, gen.labels, real.patch_px, width, gen.noise),
+            CHANNELS[gen.labels],
+            real.patch_px,
+            features,
+            gen.train,
+            gen.loss,
+            finishing(gen.noise, gen.grain),
         ),
         adam(gen.train.lr, (gen.train.betas[0], gen.train.betas[1])),
         patches.InfillSamples(real, seed, gen.labels, gen.margin / 256, gen.noise),
@@ -143,7 +175,7 @@ class Infiller:
 
     def __init__(self, network: nn.Module, meta: dict[str, Any], discriminator: nn.Module) -> None:
         self.network, self.meta, self.patch_px = network.eval(), meta, int(meta["patch_px"])
-        self.discriminator = discriminator.eval()
+        self.discriminator, self.finish = discriminator.eval(), finishing(meta["noise"], meta["grain"])
 
     def condition(self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, C, P, P) float32: the labels that the generator was trained with. Arguments as of `fill`."""
@@ -160,7 +192,8 @@ class Infiller:
             raise ValueError(f"tissue is {tissue.shape}; patches of {self.patch_px} px are needed")
         condition = torch.from_numpy(self.condition(tissue, masks, noise))
         with torch.inference_mode():
-            painted: NDArray[np.float32] = self.network(condition)[:, 0].clamp(0, 1).float().numpy()
+            image = self.finish(condition, self.network(condition).float())
+            painted: NDArray[np.float32] = image[:, 0].clamp(0, 1).numpy()
         return painted
 
     def judge(

@@ -1,12 +1,14 @@
 """What the generators share: how a condition enters a network at several resolutions, and how noise is kept in its place.
 
-Three deviations from the paper, which describes its networks in a sentence each:
+Four deviations from the paper, which describes its networks in a sentence each:
 
 - Noise. The paper fills the hole with noise at full resolution (4.1, step 4). A network that hands it on pixel by pixel, by
-  a skip connection or by the condition of a fine cascade module, prints it into the mass; one that never sees it paints a
-  smooth mass, because the grain of the film has no source then. Here the condition brings noise at resolutions of at most
-  `NOISE_PX` alone, where it varies the mass as a whole. Finer noise is added to features with a strength of each channel
-  that begins at 0 (`Grain`), so that it is there as far as the discriminator asks for it, and is shaped by convolutions.
+  a skip connection or by the condition of a fine cascade module, prints it into the mass. Here noise enters at
+  resolutions of at most `NOISE_PX` alone, where it varies the mass as a whole.
+- Grain. Fine structure cannot be foreseen, so the feature matching of eq. 4, a mean of absolute differences, has its least
+  value where there is none, and masses come out smoother than the film. `grain` goes on with the fine structure of the
+  tissue around the hole: the noise of the hole, coloured by the spectrum found there. The discriminator sees it, the
+  feature matching does not.
 - Context. At full resolution the generators see the tissue with the hole closed smoothly, and what they paint is added to
   it. So the tissue around the mass comes out as it went in, and no outline is seen where tissue and mass meet.
 - Grids. Features are upsampled by interpolation, because transposed convolutions draw grids (Odena et al. 2016).
@@ -17,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 NOISE_PX = 16  # finest resolution at which a generator sees the noise
+GRAIN_SHARE = 7 / 64  # side of the window whose mean is no grain, of a patch
 SLOPE = 0.2  # of leaky ReLUs
 
 
@@ -62,22 +65,26 @@ def shrunk(condition: Tensor, hole: Tensor, size: int) -> Tensor:
     return torch.cat([clean[:, :1] + F.avg_pool2d(hole, factor) * noise, clean[:, 1:]], 1)
 
 
-def noise_at(condition: Tensor, hole: Tensor, size: int) -> Tensor:
-    """The noise of the centred condition at a resolution, 0 outside of the hole: (N, 1, size, size)."""
-    factor = condition.shape[-1] // size
-    noise: Tensor = (condition[:, :1] * hole)[:, :, factor // 2 :: factor, factor // 2 :: factor]
-    return noise
+def grain(condition: Tensor, hole: Tensor) -> Tensor:
+    """Fine structure for the hole like that of the tissue around it: (N, 1, P, P), 0 outside of the hole, in units of the image.
+
+    White noise, the condition's own, through the filter whose response is the amplitude spectrum of the known tissue less
+    its local mean, `GRAIN_SHARE` of the patch wide. Deviations beyond three times their typical size are edges of the
+    breast or of a lesion, no grain, and are cut. condition: centred, (N, C, P, P).
+    """
+    known, side = 1 - hole, condition.shape[-1]
+    closed = interpolated(condition, hole)[:, :1].float()
+    fine = (closed - _local_mean(closed, 2 * round(GRAIN_SHARE * side / 2) + 1)) * known
+    share = known.mean((2, 3), keepdim=True).clamp(min=1 / side)
+    typical = 1.4826 * fine.abs().where(known > 0, torch.nan).flatten(1).nanmedian(1).values.nan_to_num()[:, None, None, None]
+    fine = fine.clamp(-3 * typical, 3 * typical)
+    response = torch.fft.rfft2(fine).abs() / (side * share.sqrt())
+    white = condition[:, :1].float() * hole * 3**0.5  # uniform in [-1, 1]: standard deviation 1 after this
+    return torch.fft.irfft2(torch.fft.rfft2(white) * response, s=(side, side)) * hole / 2
 
 
-class Grain(nn.Module):
-    """Adds noise (N, 1, S, S) to features (N, C, S, S) by a learned strength of each channel (Karras et al. 2019, section 3.2)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.strength = nn.Parameter(torch.zeros(1, channels, 1, 1))
-
-    def forward(self, features: Tensor, noise: Tensor) -> Tensor:
-        return features + self.strength * noise
+def _local_mean(image: Tensor, size: int) -> Tensor:
+    return F.avg_pool2d(F.pad(image, (size // 2,) * 4, mode="reflect"), size, 1)
 
 
 def unaffected(hole: Tensor, size: int) -> Tensor:

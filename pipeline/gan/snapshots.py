@@ -1,5 +1,6 @@
 """The contact sheet of an infilling GAN: the same patches, painted again and again while it trains."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ PATCHES, TIMES = 10, 5  # columns of the sheet; rows of patches painted during t
 class Shown:
     """Fixed training patches, their labels and two draws of the noise."""
 
-    def __init__(self, real: Patches, gen: Gen, seed: int) -> None:
+    def __init__(self, real: Patches, gen: Gen, seed: int, finish: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        self.finish = finish
         chosen = np.arange(PATCHES) * len(real) // PATCHES
         self.images, masks = real.images[chosen], real.masks[chosen]
         draws = [np.stack([generator(seed, "sample", int(i), k).random(self.images.shape[1:], np.float32) for i in chosen]) for k in (0, 1)]
@@ -32,7 +34,7 @@ class Shown:
         """(PATCHES, P, P) float32, not clipped. draw: 0 or 1."""
         with torch.inference_mode():
             condition = torch.from_numpy(self.conditions[draw]).to(next(network.parameters()).device)
-            found: NDArray[np.float32] = network(condition)[:, 0].float().cpu().numpy()
+            found: NDArray[np.float32] = self.finish(condition, network(condition))[:, 0].float().cpu().numpy()
         return found
 
     def sheet(self, network: torch.nn.Module, folder: Path) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.gan.layers import NOISE_PX, SLOPE, Grain, centred, doubled, hole, interpolated, noise_at, norm, refine, unaffected
+from pipeline.gan.layers import NOISE_PX, SLOPE, centred, doubled, hole, interpolated, norm, refine, unaffected
 
 
 class UNet(nn.Module):
@@ -27,9 +27,6 @@ class UNet(nn.Module):
         self.encoder = nn.ModuleList(self._down(i, o, 0 < k < levels - 1) for k, (i, o) in enumerate(zip(inputs, widths, strict=True)))
         above = [2 * w for w in widths[:-1]] + widths[-1:]  # what each decoder level gets: features and skip
         self.decoder = nn.ModuleList(refine(above[k], widths[max(k - 1, 0)]) for k in reversed(range(levels)))
-        self.grain = nn.ModuleDict(
-            {str(size): Grain(widths[max(levels - k - 2, 0)]) for k in range(levels) if (size := 2 ** (k + 1)) > NOISE_PX}
-        )
         self.last = refine(width + channels, width, normalised=False)
         self.out = nn.Conv2d(width, 1, 3, padding=1)
 
@@ -49,8 +46,6 @@ class UNet(nn.Module):
         x = skips.pop()
         for up in self.decoder:
             x = doubled(up(x))
-            if (size := str(x.shape[-1])) in self.grain:
-                x = self.grain[size](x, noise_at(condition, blank, x.shape[-1]))
             if skips:
                 x = torch.cat([x, skips.pop()], 1)
         base = interpolated(condition, blank)

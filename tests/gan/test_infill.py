@@ -24,7 +24,8 @@ WIDTHS = dict.fromkeys(("unet", "crn", "spade"), Width(width=8))
 
 
 def gen(**more):
-    return Gen(**{"arch": "unet", "labels": "tri", "margin": 296, "noise": "mask", "loss": "bce", **WIDTHS, "train": TRAIN, **more})
+    default = {"arch": "unet", "labels": "tri", "margin": 296, "noise": "mask", "grain": True, "loss": "bce"}
+    return Gen(**{**default, **WIDTHS, "train": TRAIN, **more})
 
 
 @pytest.fixture(scope="module", params=["unet", "crn", "spade"])
@@ -106,6 +107,33 @@ def test_ablations_train_and_are_remembered_by_the_model(prepared, held, noise, 
     assert {key: infiller.meta[key] for key in changed} == changed
     other = infiller.fill(held.images, held.masks, 1 - noise)
     assert np.array_equal(infiller.fill(held.images, held.masks, noise), other) == (changed.get("noise") == "none")
+
+
+def test_grain_is_added_to_what_the_network_paints_and_only_in_the_hole(model, held, noise):
+    with_grain, without = infill.load(model), infill.load(model)
+    without.finish = infill.finishing("mask", False)
+    a, b = (one.fill(held.images, held.masks, noise) for one in (with_grain, without))
+    assert np.array_equal(a[~held.masks], b[~held.masks])
+    fine = (a - b)[held.masks].std()
+    assert 0.01 < fine < 0.03  # the tissue's noise is 0.02
+
+
+def test_the_discriminator_decides_about_the_hole_alone(held, noise):
+    """What differs far from the mask changes no logit that is judged; what differs within it does."""
+    torch.manual_seed(0)
+    gan = infill.InfillGan(infill.build("unet", "tri", 32, 4), 3, 32, None, TRAIN)
+    for layer in gan.discriminator.layers:
+        if isinstance(layer, torch.nn.InstanceNorm2d):
+            layer.forward = lambda x: x  # it would spread every pixel over the whole patch
+    small = np.zeros_like(held.masks[:1])
+    small[:, 24:28, 24:28] = True
+    condition = torch.from_numpy(infill.tri_label(held.images[:1], small, noise[:1]))
+    image = torch.from_numpy(held.images[:1])[:, None]
+    far, near = image.clone(), image.clone()
+    far[..., :8, :8] = 1
+    near[..., 24:28, 24:28] = 1
+    a, b, c = (gan.judge({"condition": condition}, one) for one in (image, far, near))
+    assert a.ndim == 1 and torch.equal(a, b) and not torch.equal(a, c)
 
 
 @pytest.mark.parametrize("arch", infill.GENERATORS)

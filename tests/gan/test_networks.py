@@ -90,18 +90,43 @@ def test_noise_varies_the_mass_but_is_not_printed_into_it(arch):
     assert abs(np.corrcoef(fine[0][mask], fine[1][mask])[0, 1]) < 0.1
 
 
-@pytest.mark.parametrize("arch", GENERATORS)
-def test_grain_enters_within_the_hole_alone_and_learns(arch):
-    """With a strength, fine noise changes the mass; its gradient is not zero where the strength still is."""
-    torch.manual_seed(0)
-    network = build(arch, "tri", 64, 16)
-    image, mask, _ = condition(64, 1)
-    network(image)[0, 0][torch.from_numpy(mask)].square().sum().backward()
-    assert list(network.grain) == ["32", "64"]
-    assert all(grain.strength.grad.abs().sum() > 0 for grain in network.grain.values())
-    condition_px = image * 2 - 1
-    noise = layers.noise_at(condition_px, layers.hole(condition_px, False), 64)[0, 0].numpy()
-    assert (noise[~mask] == 0).all() and noise[mask].std() > 0.5
+def textured(side, seed, sigma, amplitude):
+    """(1, 3, side, side) condition of tissue with Gaussian texture, the texture, and the mask; centred."""
+    rng = np.random.default_rng(seed)
+    texture = ndimage.gaussian_filter(rng.normal(size=(side, side)), sigma, mode="wrap")
+    texture *= amplitude / texture.std()
+    _, mask, noise = condition(side, seed)
+    tissue = (0.5 + texture).astype(np.float32)
+    return layers.centred(torch.from_numpy(tri_label(tissue, mask, noise))[None]), texture, mask
+
+
+@pytest.mark.parametrize("amplitude", [0.01, 0.04])
+@pytest.mark.parametrize("sigma", [0.0, 1.0])
+def test_grain_has_strength_and_spectrum_of_the_tissue_around(sigma, amplitude):
+    """White tissue gives white grain, smooth tissue correlated grain, each as strong as the tissue's own fine structure."""
+    image, texture, mask = textured(128, 3, sigma, amplitude)
+    found = layers.grain(image, layers.hole(image, False))[0, 0].numpy()
+    assert (found[~mask] == 0).all()
+    fine = texture - ndimage.uniform_filter(texture, 15, mode="mirror")
+    inside = ndimage.binary_erosion(mask, iterations=4)
+    assert found[inside].std() == pytest.approx(fine[inside].std(), rel=0.2)
+
+    def neighbours(values):
+        pairs = inside[:, 1:] & inside[:, :-1]
+        return np.corrcoef(values[:, 1:][pairs], values[:, :-1][pairs])[0, 1]
+
+    assert neighbours(found) == pytest.approx(neighbours(fine), abs=0.12)
+
+
+def test_edges_are_no_grain():
+    """A breast edge beside the hole, a thousand times stronger than the texture, hardly makes the grain stronger."""
+    image, _, mask = textured(64, 3, 1.0, 0.001)
+    blank = layers.hole(image, False)
+    plain = layers.grain(image, blank)[0, 0].numpy()[mask].std()
+    image[:, :1, :, :6] = -1
+    assert layers.grain(image, blank)[0, 0].numpy()[mask].std() < 1.5 * plain
+    image[:, :1] = 0.2  # even tissue has no grain at all
+    assert layers.grain(image, blank).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("arch", GENERATORS)
