@@ -75,10 +75,12 @@ def grain(condition: Tensor, hole: Tensor) -> Tensor:
     known, side = 1 - hole, condition.shape[-1]
     closed = interpolated(condition, hole)[:, :1].float()
     fine = (closed - _local_mean(closed, 2 * round(GRAIN_SHARE * side / 2) + 1)) * known
-    share = known.mean((2, 3), keepdim=True).clamp(min=1 / side)
+    rim = torch.hann_window(side + 2, periodic=False, device=fine.device)[1:-1]  # without it the patch's edges draw lines
+    window = rim[:, None] * rim * known
+    energy = window.square().mean((2, 3), keepdim=True).clamp(min=1e-4)
     typical = 1.4826 * fine.abs().where(known > 0, torch.nan).flatten(1).nanmedian(1).values.nan_to_num()[:, None, None, None]
     fine = fine.clamp(-3 * typical, 3 * typical)
-    response = torch.fft.rfft2(fine).abs() / (side * share.sqrt())
+    response = torch.fft.rfft2(fine * window).abs() / (side * energy.sqrt())
     white = condition[:, :1].float() * hole * 3**0.5  # uniform in [-1, 1]: standard deviation 1 after this
     return torch.fft.irfft2(torch.fft.rfft2(white) * response, s=(side, side)) * hole / 2
 
