@@ -63,6 +63,7 @@ class Split(Block):
     val: Share
     folds: int = Field(ge=2)
     fold: int = Field(ge=0)
+    fixed_val: bool
     train_fraction: float = Field(gt=0, le=1)
 
     @model_validator(mode="after")
@@ -71,6 +72,8 @@ class Split(Block):
             raise ValueError(f"test {self.test} + val {self.val} leave no training patients")
         if self.scheme == "official" and self.val >= 1:
             raise ValueError(f"val {self.val} leaves no training patients")
+        if self.fixed_val and self.scheme != "kfold":
+            raise ValueError(f"fixed_val is for scheme kfold; scheme {self.scheme} has one val part: set it to false")
         if self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} is not below folds {self.folds}")
         return self

@@ -29,10 +29,10 @@ def split_patients(cases: Iterable[Divided], seed: int, params: Split) -> dict[s
     """The part of every patient; training patients beyond `params.train_fraction` are in no part and left out.
 
     holdout: shares of test and val. kfold: fold `params.fold` is the test part, val the share `params.val` of all
-    patients, taken from the rest. official: test as the source divides its patients, val the share `params.val` of the
-    others; patients of the second source alone, which has no such division, as by holdout. The kept training patients are
-    the first in an order by hash, so a smaller fraction keeps a subset of a larger one. Raises PipelineError for
-    official where a patient has no official part, or two.
+    patients, taken from the rest; with `fixed_val` the same ones in all folds, who are then in no test part. official: test
+    as the source divides its patients, val the share `params.val` of the others; patients of the second source alone, which
+    has no such division, as by holdout. The kept training patients are the first in an order by hash, so a smaller fraction
+    keeps a subset of a larger one. Raises PipelineError for official where a patient has no official part, or two.
     """
     everyone = sorted(cases, key=lambda case: (case.patient_id, case.image_id))
     said = _official(everyone) if params.scheme == "official" else {}
@@ -82,8 +82,12 @@ def _part(patient: str, seed: int, params: Split, official: str) -> Part:
     where = _uniform(seed, "split", patient)
     if params.scheme in ("holdout", "official"):
         return "test" if where < params.test else "val" if where < params.test + params.val else "train"
+    if params.fixed_val and _uniform(seed, "val", patient) < params.val:
+        return "val"
     if int(where * params.folds) == params.fold:
         return "test"
+    if params.fixed_val:
+        return "train"
     return "val" if _uniform(seed, "val", patient) < params.val * params.folds / (params.folds - 1) else "train"
 
 

@@ -14,7 +14,7 @@ def cases(patients, official="", role=""):
 
 
 def split(**changes) -> Split:
-    base = {"scheme": "holdout", "test": 0.26, "val": 0.14, "folds": 5, "fold": 0, "train_fraction": 1.0}
+    base = {"scheme": "holdout", "test": 0.26, "val": 0.14, "folds": 5, "fold": 0, "fixed_val": False, "train_fraction": 1.0}
     return Split(**(base | changes))
 
 
@@ -45,6 +45,14 @@ def test_every_patient_is_tested_in_exactly_one_fold():
     assert sorted(patient for fold in folds for patient in members(fold, "test")) == MANY
     for fold in folds:
         assert len(members(fold, "val")) / 2000 == pytest.approx(0.14, abs=0.03)
+
+
+def test_fixed_val_patients_are_the_same_in_all_folds_and_never_tested():
+    folds = [split_patients(cases(MANY), 3, split(scheme="kfold", fold=k, fixed_val=True)) for k in range(5)]
+    development = members(folds[0], "val")
+    assert len(development) / 2000 == pytest.approx(0.14, abs=0.03)
+    assert all(members(fold, "val") == development for fold in folds)
+    assert sorted(patient for fold in folds for patient in members(fold, "test")) == sorted(set(MANY) - development)
 
 
 def test_training_fractions_are_nested_and_leave_the_rest_alone():
