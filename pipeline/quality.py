@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline import coco, leaks
 from pipeline.errors import PipelineError
+from pipeline.evaluation import host_style
 from pipeline.evaluation.bootstrap import interval, resample
 from pipeline.evaluation.similarity import Lpips
 from pipeline.gan import infill, masks
@@ -35,6 +36,8 @@ DEFINITIONS = {
     "patch": "whole patch; the context counts, which a generator can copy",
     "region": "mask and margin of either patch alone: LPIPS map averaged over these pixels",
     "nearest_training": "mean LPIPS to the most similar training patch; generated far below held_out means memorised",
+    "host_style": "AUC: chance that fixed features of breast tissue outside of lesions (grey levels, energy by scale) rank a host of the "
+    f"pool gan above a real training image of another patient; above {host_style.LIMIT} a detector may learn the hosts' style",
     "masks": "area: share of the patch, quartiles; pairwise_iou: mean over random pairs, near 1 after mode collapse",
 }
 
@@ -72,6 +75,7 @@ def measure(
         "comparisons": [*reconstruction(lpips, infiller, held, seed), *unpaired(lpips, held, made, scale, n, seed)],
         "nearest_training": {"generated": float(distance.mean()), "held_out": float(lpips.nearest(held.images, training.images)[1].mean())},
         "masks": {"generated": _shapes(drawn, seed), "training": _shapes(training.masks, seed)},
+        "host_style": host_style.measure(pool, prepared / "train", host_folder(prepared / "train", painted), seed),
         "generator": {key: value for key, value in infiller.meta.items() if key != "patients"},
         "lpips": lpips.record,
     }

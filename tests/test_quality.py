@@ -121,12 +121,14 @@ def experiment(prepared, tmp_path_factory):  # noqa: F811
     for item in range(3):
         tissue = np.full((90, 60), 0.4)
         write_png(root / f"prepared/train/images/h{item}.png", from_unit(tissue, np.uint16))
-        hosts.append(({"file_name": f"images/h{item}.png", "height": 90, "width": 60, "image_id": f"h{item}"}, []))
+        write_png(root / f"prepared/train/regions/h{item}.png", np.ones(tissue.shape, np.uint8))
+        hosts.append(({"file_name": f"images/h{item}.png", "height": 90, "width": 60, "image_id": f"h{item}", "patient_id": "p"}, []))
         image, mask = patch(item)
         whole = np.zeros(tissue.shape, bool)
         tissue[20:52, 10:42], whole[20:52, 10:42] = image, mask
         write_png(root / f"pool/images/{item:06d}.png", from_unit(tissue, np.uint16))
         record = {"file_name": f"images/{item:06d}.png", "height": 90, "width": 60, "image_id": f"gan_{item:06d}", "host": f"h{item}"}
+        record["patient_id"] = "p"
         made.append(({**record, "centre": [26.0, 36.0], "patch_size": [32, 32]}, [coco.annotation(whole, synthetic=True)]))
     coco.write(root / "prepared/train/annotations.json", coco.assemble(hosts))
     coco.write(root / "pool/annotations.json", coco.assemble(made))
@@ -174,6 +176,7 @@ def test_the_report_of_the_stage_is_complete_and_repeatable(experiment, tmp_path
     }
     assert report["nearest_training"]["generated"] == pytest.approx(0, abs=1e-4)  # the pool holds training patches: memorised
     assert report["nearest_training"]["held_out"] > 0.01
+    assert report["host_style"]["auc"] is None and report["host_style"]["reason"] == "fewer than 5 patients of a kind"
     for name in ("quality.json", "patches.png", "mammograms.png"):
         assert (experiment / "first" / name).read_bytes() == (experiment / "second" / name).read_bytes()
     assert read_image(experiment / "first" / "mammograms.png").ndim == 2

@@ -21,11 +21,38 @@ TERMS = {
     "region": "LPIPS, mask and margin",
     "nearest_training": "Nearest training patch",
     "masks": "Masks",
+    "host_style": "Style of the hosts",
 }
 
 
 def tables(measured: Any) -> list[Table]:
-    return [_lpips(measured), _nearest(measured), _masks(measured)]
+    return [_lpips(measured), _nearest(measured), _masks(measured), _hosts(measured)]
+
+
+def warnings(measured: Any) -> list[str]:
+    """What every conclusion of the page is subject to."""
+    style = measured["host_style"]
+    if style["auc"] is None or style["auc"] <= style["limit"]:
+        return []
+    return [
+        "The hosts of synthetic masses differ in style from the real training images: features of tissue alone tell them apart with an "
+        f"AUC of {number(style['auc'])} (limit {number(style['limit'])}). Every difference between points below may be due to the "
+        "style of the hosts, not to synthesis."
+    ]
+
+
+def _hosts(measured: Any) -> Table:
+    style = measured["host_style"]
+    names = {"hosts": "Hosts of synthetic masses", "real": "Real training images"}
+    auc = Estimate(style["auc"], *style["ci95"])
+    rows = [
+        [Cell(title), Cell(str(style["images"][key]), "number"), Cell(str(style["patients"][key]), "number"),
+         Cell(", ".join(style["sources"][key]) or "not said"), Cell(whole(auc) if key == "hosts" else "", "number")]
+        for key, title in names.items()
+    ]  # fmt: skip
+    columns = [Cell(""), Cell("Images", "number"), Cell("Patients", "number"), Cell("Source"), Cell("AUC (95 % interval)", "number")]
+    remark = f" ({style['reason']})" if style["reason"] else ""
+    return Table(f"Whether hosts can be told from real training images by their tissue alone; 0.5: not at all{remark}", columns, rows)
 
 
 def lpips_rows(measured: Any) -> list[tuple[str, str]]:

@@ -104,7 +104,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that `evaluate` measured. froc: columns point, seed, threshold, fp_per_image, sensitivity."""
+    """Everything that `evaluate` measured. second: block `second_source`. froc: point, seed, threshold, fp_per_image, sensitivity."""
 
     settings: dict[str, Any]
     test: dict[str, Any]
@@ -113,6 +113,7 @@ class Results:
     recovered: list[Recovered]
     notes: list[str]
     froc: pd.DataFrame
+    second: dict[str, Any] | None = None
 
     @property
     def metrics(self) -> list[str]:
@@ -135,6 +136,7 @@ def assemble(
         recovered=[Recovered(one["point"], one["fresh"], _estimate(one), one["reason"]) for one in metrics["recovered"]],
         notes=list(metrics["notes"]),
         froc=froc,
+        second=metrics.get("second_source"),
     )
 
 

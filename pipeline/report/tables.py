@@ -129,6 +129,21 @@ def recovered_table(results: Results) -> Table:
     )  # fmt: skip
 
 
+def second_table(results: Results) -> Table:
+    """False positives on healthy mammograms of the second source; no rows where there is none."""
+    second = results.second or {"points": {}, "sources": [], "n_images": 0, "n_patients": 0, "at_fp_per_image": 1.0}
+    rows = []
+    for name, one in second["points"].items():
+        mean = one["mean"]
+        rows.append([Cell(name), Cell(whole(Estimate(mean["value"], *mean["ci95"])), "number"), Cell(str(len(one["seeds"])), "number")])
+    return Table(
+        f"False positives per image on {second['n_images']} healthy mammograms of {second['n_patients']} patients of the second source "
+        f"({', '.join(second['sources']) or 'not named'}), at the score that leaves {second['at_fp_per_image']:g} on the test set; "
+        "pooled with nothing else",
+        [Cell("Point"), Cell("False positives per image (95 % interval)", "number"), Cell("Trainings", "number")], rows,
+    )  # fmt: skip
+
+
 def gan_point(results: Results) -> Point | None:
     """The point whose numbers stand for the generator: that of the primary contrasts, else the largest of arm gan."""
     primary = [one.point for one in headline_contrasts(results).values()]

@@ -95,7 +95,7 @@ def losses(n: int, names: list[str], seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"iteration": steps, **table})
 
 
-def quality() -> dict:
+def quality(auc: float = 0.52) -> dict:
     """quality.json: generated 0.2, floor 0.15, ceiling 0.3 on whole patches, twice that on mask and margin."""
 
     def row(protocol: str, what: str, area: str, value: float) -> dict:
@@ -112,8 +112,26 @@ def quality() -> dict:
     }
     comparisons = [row(*key, area, k * value) for key, value in means.items() for area, k in (("patch", 1), ("region", 2))]
     shapes = {"area": [0.1, 0.15, 0.2], "pairwise_iou": 0.4, "n": 40}
-    keys = ("measure", "reconstruction", "unpaired", "generated", "real", "blank", "patch", "region", "nearest_training", "masks")
+    keys = (
+        "measure",
+        "reconstruction",
+        "unpaired",
+        "generated",
+        "real",
+        "blank",
+        "patch",
+        "region",
+        "nearest_training",
+        "masks",
+        "host_style",
+    )
+    style = {
+        "auc": auc, "ci95": [auc - 0.05, auc + 0.05], "limit": 0.6, "images": {"real": 40, "hosts": 30},
+        "patients": {"real": 20, "hosts": 15},
+        "sources": {"real": ["films"], "hosts": ["films", "others"]}, "reason": None,
+    }  # fmt: skip
     return {
+        "host_style": style,
         "definitions": {key: f"definition of {key}" for key in keys}, "comparisons": comparisons,
         "nearest_training": {"generated": 0.11, "held_out": 0.12}, "masks": {"generated": shapes, "training": shapes},
     }  # fmt: skip
