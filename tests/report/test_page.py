@@ -110,7 +110,8 @@ def test_metadata_cannot_inject_markup(inputs):
 def test_names_in_the_data_block_cannot_end_the_script():
     content = dict.fromkeys(["title", "subtitle", "operating_points", "params", "worst_of"], "")
     table = build.Table("", [], [])
-    content |= dict.fromkeys(("points", "contrasts", "strata", "recovered", "table_1", "test_set", "weights", "versions", "inputs"), table)
+    tables = ("points", "contrasts", "strata", "recovered", "second", "table_1", "test_set", "weights", "versions", "inputs")
+    content |= dict.fromkeys(tables, table)
     content |= {
         "notices": [],
         "cards": [],
