@@ -50,24 +50,27 @@ def print_of(image: NDArray[Any]) -> Print:
 def pairs(prints: Sequence[Print]) -> list[Pair]:
     """All pairs of prints that show the same mammogram, in their order. Time grows with the square, 5,000 take seconds."""
     bits = np.array([one.bits for one in prints], np.uint64)
+    small = np.array([one.small.ravel() for one in prints], np.uint8)
     found = []
     for first in range(len(prints) - 1):
         near = np.flatnonzero(np.bitwise_count(bits[first + 1 :] ^ bits[first]) <= DISTANCE) + first + 1
-        for second in near.tolist():
-            correlation = _correlation(prints[first].small, prints[second].small)
-            if correlation >= CORRELATION:
-                found.append(Pair(first, second, correlation))
+        correlations = _correlations(small[first], small[near])
+        found += [Pair(first, int(near[k]), float(correlations[k])) for k in np.flatnonzero(correlations >= CORRELATION)]
     return found
 
 
-def _correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Pearson's r of the px that are breast in both; 0 where the breasts differ in outline or one is flat.
+def _correlations(one: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Pearson's r of (P,) with each of (N, P) over the px that are breast in both; 0 where the breasts differ in outline or one is flat.
 
     With the background, any two breasts of a like outline would correlate.
     """
-    both, either = (one > 0) & (other > 0), (one > 0) | (other > 0)
-    if both.sum() < OVERLAP * either.sum() or not both.any():
-        return 0.0
-    a, b = (small[both] - small[both].mean() for small in (one, other))
-    size = np.sqrt((a * a).sum() * (b * b).sum())
-    return float((a * b).sum() / size) if size else 0.0
+    inside = one > 0
+    both = (others > 0) & inside
+    n = both.sum(1, dtype=np.float32)
+    overlap = n / np.maximum(((others > 0) | inside).sum(1), 1)
+    count = np.maximum(n, 1)[:, None]
+    a, b = (np.where(both, values, np.float32(0)) for values in (one.astype(np.float32), others.astype(np.float32)))
+    a, b = (np.where(both, values - values.sum(1, keepdims=True) / count, np.float32(0)) for values in (a, b))
+    size = np.sqrt((a * a).sum(1) * (b * b).sum(1))
+    r = (a * b).sum(1) / np.where(size > 0, size, np.float32(1))
+    return np.where(overlap >= OVERLAP, r, np.float32(0)).astype(np.float32)

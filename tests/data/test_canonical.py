@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from pipeline.data.canonical import read_cases, write
-from pipeline.data.records import Case, Lesion, Rejected
+from pipeline.data.records import Case, Lesion, Rejected, Stored
 from pipeline.errors import PipelineError
 from pipeline.io import read_image
+from tests.data.files import tree
 
 
 def blob(rows=slice(3, 5), columns=slice(2, 7)):
@@ -128,3 +129,56 @@ def test_missing_columns_are_named(tmp_path):
         read_cases(tmp_path)
     with pytest.raises(PipelineError, match=r"no such file"):
         read_cases(tmp_path / "absent")
+
+
+class Archive:
+    """Five mammograms of which the one at `fails` interrupts the first ingest; `read` counts what is read."""
+
+    def __init__(self, fails=3):
+        self.fails, self.read, self.told = fails, [], []
+
+    def records(self, done):
+        self.told.append(sorted(done))
+        for number in range(5):
+            name = f"c{number}"
+            if name in done:
+                yield Stored(name)
+                continue
+            self.read.append(name)
+            if number == self.fails:
+                self.fails = None
+                raise KeyboardInterrupt
+            yield case(name, [Lesion(mask=blob(), pathology="benign")], spacing_mm=0.25)
+
+
+def test_an_interrupted_ingest_goes_on_and_gives_the_same_bytes(tmp_path):
+    archive = Archive()
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "raw", archive.records, state="one")
+    assert not (tmp_path / "raw").exists()
+    write(tmp_path / "raw", archive.records, state="one")
+    assert archive.told == [[], ["c0", "c1", "c2"]] and archive.read == ["c0", "c1", "c2", "c3", "c3", "c4"]
+    write(tmp_path / "whole", Archive(fails=None).records)
+    assert tree(tmp_path / "raw") == tree(tmp_path / "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "whole"]
+
+
+def test_another_state_begins_anew_and_a_torn_line_or_file_is_read_again(tmp_path):
+    for change, kept in (("other", []), ("one", ["c0"])):
+        archive = Archive()
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path / "raw", archive.records, state="one")
+        partial = tmp_path / ".raw.partial"
+        lines = (partial / ".journal").read_text().splitlines()
+        (partial / ".journal").write_text("\n".join([lines[0], lines[1], lines[2][:20]]))
+        (partial / "images/c1.png").write_bytes(b"")
+        write(tmp_path / "raw", archive.records, state=change)
+        assert archive.told[1] == kept and len(read_cases(tmp_path / "raw")) == 5
+
+
+def test_mammograms_that_could_not_be_used_are_tried_again(tmp_path):
+    records = [case("a"), Rejected("b", "unreadable")]
+    with pytest.raises(PipelineError, match="b: unreadable"):
+        write(tmp_path / "raw", records, state="one")
+    assert write(tmp_path / "raw", lambda done: [Stored("a"), case("b")], state="one").cases == 2
+    assert [one.image_id for one in read_cases(tmp_path / "raw")] == ["a", "b"]

@@ -13,6 +13,7 @@ from pipeline.data.records import Case, Lesion
 from pipeline.errors import PipelineError
 from pipeline.io import read_image, write_png
 from pipeline.params import Preprocess, Split
+from pipeline.preprocess import patches
 from pipeline.preprocess.lesions import n_targets
 from pipeline.preprocess.prepare import prepare
 from pipeline.preprocess.split import split_patients
@@ -185,6 +186,15 @@ def test_patches_are_padded_boxes(prepared):
         mask = read_image(prepared / "patches" / "masks" / f"{name}_1.png")
         assert mask.shape == (32, 32) and set(np.unique(mask)) == {0, 255}
         assert (mask > 0).mean() == pytest.approx(w * h / ((w + 2 * pad) * (h + 2 * pad)), rel=0.15)
+
+
+def test_a_lesion_at_the_films_edge_gets_a_clipped_frame_around_it_never_a_shifted_one():
+    mask = square(380, 2, 20)  # on the last rows, 2 px from the left edge
+    x, y, w, h = patches.frame(mask, 30)
+    assert (x, y, x + w, y + h) == (0, 350, 52, 400)
+    tissue, inside = patches.cut(np.where(mask, 200, 10).astype(np.uint8), mask, (x, y, w, h), 32)
+    assert tissue.shape == (32, 32) and (tissue[inside] > 100).all() and inside[-1].any()
+    assert inside.mean() == pytest.approx(400 / (52 * 50), rel=0.1)  # all of the mass is in the patch
 
 
 def files(folder):
