@@ -14,6 +14,7 @@ NOTED = {
     "no_muscle_in_mlo": "MLO views without a muscle",
     "dropped_components": "components of masks dropped (too small)",
     "images_left_out": "left out: no lesion of theirs remains",
+    "removed_px": "with bright pixels removed (labels, tape, borders)",
     "lesion_px_outside_breast": "with lesion pixels outside of the breast",
     "same_mammogram": "pairs of the same mammogram within a part",
 }
@@ -43,11 +44,26 @@ def tables(found: Quality) -> list[Table]:
     more = f" (the first {FLAGGED} of {len(doubtful)})" if len(doubtful) > FLAGGED else ""
     made = [
         Table("Parts of the data; ignored: findings that are not looked for", _columns("Part", *kinds), counts),
+        _balance(found.summary["balance"]),
         Table("What preprocessing changed, dropped or doubts", _columns("Mammograms", "Count"), noted),
     ]
     return (
         [*made, Table(f"Doubtful mammograms, worst first{more}", [Cell(name) for name in ("Image", "Part", "Why")], rows)] if rows else made
     )
+
+
+def _balance(balance: dict[str, Any]) -> Table:
+    """Images with a lesion by density and view, and the sizes of lesions, of each part."""
+    rows = [
+        [
+            Cell(part),
+            *(Cell(", ".join(f"{level}: {count}" for level, count in one[name].items()) or "none") for name in ("density", "view")),
+            Cell(", ".join(f"{size:g}" for size in one["size_mm_quartiles"] or []) or "none"),
+        ]
+        for part, one in balance.items()
+    ]
+    names = ("Part", "Images with a lesion, by density", "By view", "Size of lesions, quartiles in mm")
+    return Table("Balance of the parts: reported, not forced", [Cell(name) for name in names], rows)
 
 
 def pictures(found: Quality, shown: bool, n: int | None = None) -> list[dict[str, Any]]:

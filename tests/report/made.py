@@ -179,9 +179,12 @@ def test_part(folder: Path, points: Iterable[str]) -> None:
     for i in (1, 2, 3):
         write_png(folder / f"test/images/{i}.png", np.random.default_rng(i).integers(0, 255, (60, 40), np.uint8))
     counts = {"patients": 1, "images": 1, "lesions": 1, "ignored": 0, "patches": 1}
+    balance = {"density": {"2": 1, "3": 4}, "view": {"CC": 5}, "size_mm_quartiles": [8, 9.5, 11]}
     summary = {key: [] for key in ("laterality_mismatch", "no_muscle_in_mlo", "dropped_components", "images_left_out", "same_mammogram")}
     summary |= {
         "parts": dict.fromkeys(("train", "val", "test"), counts),
+        "balance": dict.fromkeys(("train", "val", "test"), balance),
+        "removed_px": {"p1_L_CC": 30, "p2_L_CC": 4},
         "spacing_assumed": 2,
         "lesion_px_outside_breast": {"p1_L_CC": 5},
     }
