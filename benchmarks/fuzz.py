@@ -1,0 +1,116 @@
+"""Coverage-guided fuzzing of every reader (`tests.fuzz.TARGETS`) with atheris, in one process at lowest priority.
+
+    python -m venv .venv.fuzz && .venv.fuzz/bin/pip install atheris==3.0.0
+    PYTHONPATH=.:.venv/lib/python3.11/site-packages .venv.fuzz/bin/python -m benchmarks.fuzz --seconds 3600
+
+Targets take turns of a minute until they have had `--seconds` of CPU time together. Inputs that found something new are
+kept in build/fuzz/<target>, so a later call goes on from them; what broke a reader lies in build/fuzz/<target>.faults;
+build/fuzz.json holds CPU seconds, inputs and faults of each target. A fault is any exception but PipelineError, a crash,
+more than 30 s or 2.5 GB for one input. Exit code 1 where there is one.
+"""
+
+import argparse
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+TURN = 60  # seconds
+INSTRUMENTED = ["pipeline", "pydicom", "plistlib", "ruamel"]
+
+
+def fuzz(name: str, arguments: list[str]) -> None:
+    """Feed one target until libFuzzer's limits end this process."""
+    import atheris
+
+    with atheris.instrument_imports(include=INSTRUMENTED):
+        import logging
+
+        from tests.fuzz import TARGETS, survives
+
+        target = TARGETS[name]
+        for seed in target.seeds(Path(tempfile.mkdtemp())):
+            survives(target, seed, Path(tempfile.mkdtemp()))  # what is imported late is instrumented too
+    logging.disable()
+    warnings.simplefilter("ignore")
+    folder = Path(tempfile.mkdtemp())
+    atheris.Setup([sys.argv[0], *arguments], lambda data: survives(target, data, folder) and None)
+    atheris.Fuzz()
+
+
+def turn(name: str, build: Path, seconds: int) -> dict[str, Any]:
+    """One turn of a target in a process of its own."""
+    corpus, faults = build / "fuzz" / name, build / "fuzz" / f"{name}.faults"
+    if not corpus.is_dir():
+        from tests.fuzz import TARGETS
+
+        corpus.mkdir(parents=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            for number, seed in enumerate(TARGETS[name].seeds(Path(scratch))):
+                (corpus / f"seed{number}").write_bytes(seed)
+    faults.mkdir(exist_ok=True)
+    limits = [f"-max_total_time={seconds}", "-timeout=30", "-rss_limit_mb=2500", "-max_len=20000", "-print_final_stats=1"]
+    command = [sys.executable, "-m", "benchmarks.fuzz", "--target", name, *limits, f"-artifact_prefix={faults}/", str(corpus)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = {**os.environ, "TMPDIR": scratch, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    said = done.stdout.decode("utf-8", "replace")
+    runs = re.search(r"number_of_executed_units:\s*(\d+)", said)
+    if done.returncode and not any(faults.iterdir()):
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{said[-3000:]}")
+    for path in faults.iterdir():
+        if path.suffix != ".txt" and not path.with_suffix(".txt").exists():
+            path.with_suffix(".txt").write_text(said[-6000:])
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return {"cpu_seconds": round(cpu, 1), "inputs": int(runs[1]) if runs else 0}
+
+
+def summary(record: dict[str, Any]) -> str:
+    rows = [f"| {name} | {one['inputs']} | {one['cpu_seconds']:.0f} | {one['faults']} |" for name, one in record.items()]
+    inputs, seconds, faults = (sum(one[key] for one in record.values()) for key in ("inputs", "cpu_seconds", "faults"))
+    return "\n".join(
+        ["| reader | inputs | CPU seconds | faults |", "|---|---|---|---|", *rows, f"| all | {inputs} | {seconds:.0f} | {faults} |"]
+    )
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--target"]:
+        fuzz(sys.argv[2], sys.argv[3:])
+        return
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--seconds", type=float, default=3600, help="CPU seconds of all targets together, earlier calls included")
+    made.add_argument("--only", nargs="*", help="targets (default: all)")
+    made.add_argument("--build", type=Path, default=ROOT / "build", help="folder for inputs and the record (default: build)")
+    args = made.parse_args()
+    if shutil.which("nice"):
+        os.nice(19)
+    from tests.fuzz import TARGETS
+
+    file = args.build.absolute() / "fuzz.json"
+    empty = {"cpu_seconds": 0.0, "inputs": 0, "faults": 0}
+    record = {name: dict(empty) for name in TARGETS} | (json.loads(file.read_text()) if file.is_file() else {})
+    names = args.only or list(TARGETS)
+    while sum(one["cpu_seconds"] for one in record.values()) < args.seconds:
+        name = min(names, key=lambda one: record[one]["cpu_seconds"])
+        found = turn(name, args.build.absolute(), TURN)
+        for key, value in found.items():
+            record[name][key] = round(record[name][key] + value, 1)
+        record[name]["faults"] = sum(path.suffix != ".txt" for path in (args.build.absolute() / "fuzz" / f"{name}.faults").iterdir())
+        file.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        print(f"{name}: {record[name]}", flush=True)
+    print(summary(record))
+    sys.exit(any(one["faults"] for one in record.values()))
+
+
+if __name__ == "__main__":
+    main()
