@@ -2,7 +2,7 @@
 
 Reads data/raw. Writes data/prepared/{train,val,test}: images with the chest wall on the left, regions and COCO
 annotations; and data/prepared/patches: a square patch and mask for each mass, patches.csv, and preprocess.json with
-all that was dropped, removed or doubtful. Each folder is complete, or as it was before.
+all that was dropped, removed or doubtful; and data/prepared/qc, what the QC sheet shows. Each folder is complete, or as it was before.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, params: "Params") -> None:
     summary = prepare(args.raw, args.out, params.preprocess, params.split, params.seed)
     for part, counts in summary["parts"].items():
         logging.info("%s: %s", args.out / part, ", ".join(f"{count} {what}" for what, count in counts.items()))
-    for what in ("laterality_mismatch", "dropped_components", "images_left_out", "lesion_px_outside_breast"):
+    for what in ("laterality_mismatch", "dropped_components", "images_left_out", "lesion_px_outside_breast", "same_mammogram"):
         if summary[what]:
             logging.info("%s: %d, listed in %s", what.replace("_", " "), len(summary[what]), args.out / "patches" / "preprocess.json")
 

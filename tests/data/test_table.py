@@ -17,7 +17,7 @@ from tests.code_deps import ROOT
 CBIS = ROOT.parent / "shared/data/cbis-ddsm"
 COLUMNS = (
     *("image", "mask", "patient_id", "laterality", "view", "pathology", "finding", "density"),
-    *("mass_shape", "mass_margins", "subtlety", "source", "spacing_mm"),
+    *("mass_shape", "mass_margins", "subtlety", "source", "spacing_mm", "official_split", "birads"),
 )
 ROW = {"patient_id": "P1", "laterality": "LEFT", "view": "CC", "pathology": "MALIGNANT", "finding": "mass", "source": "made"}
 
@@ -99,6 +99,13 @@ def test_every_fault_of_every_row_is_in_one_error(tmp_path):
 def test_values_outside_of_their_range_are_refused(tmp_path, bad):
     with pytest.raises(PipelineError, match=next(iter(bad))):
         write(tmp_path / "raw", cases(folder(tmp_path / "source", bad)))
+
+
+def test_a_patient_in_both_official_splits_is_refused_and_one_part_is_kept(tmp_path):
+    both = [{"patient_id": "P1", "official_split": part} for part in ("train", "TEST")]
+    first, second, third = cases(folder(tmp_path, *both, {"patient_id": "P2", "official_split": "Test", "birads": "5"}))
+    assert first.reason == second.reason == "patient P1 is in both official splits"
+    assert (third.official_split, third.birads) == ("test", "5")
 
 
 def test_a_table_without_its_columns_is_refused(tmp_path):
