@@ -2,7 +2,8 @@
 
 Reads what `dvc exp run` left behind (no checkout, no network): predictions, test annotations and reports of every REV,
 an experiment or revision of DVC, or `workspace`. Without REV: the workspace and all experiments of the current commit.
-Experiments that differ in split.fold alone are pooled; those on another test set get a page of their own.
+Experiments that differ in split.fold alone are pooled; those on another test set get a page of their own. --pack keeps what the
+numbers are computed from as one small file an experiment, without pixels; such a file is a REV too.
 """
 
 import argparse
@@ -18,17 +19,21 @@ if TYPE_CHECKING:
 def arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("revisions", nargs="*", metavar="REV", help="experiments (default: workspace and all of `dvc exp list`)")
     made.add_argument("--out", type=Path, default=Path("reports/comparison"), help="folder to write (default: reports/comparison)")
+    made.add_argument("--pack", type=Path, metavar="FOLDER", help="also write each experiment as FOLDER/<name>.experiment.json.gz")
 
 
 def run(args: argparse.Namespace, params: "Params") -> None:
     import logging
 
-    from pipeline.comparison import experiments, joint
+    from pipeline.comparison import experiments, joint, packed
     from pipeline.progress import track
     from pipeline.report import comparison
 
     names = args.revisions or experiments.listed()
-    groups = joint.join([experiments.read(name) for name in track(names, "Reading experiments")])
+    found = [packed.unpack(Path(n)) if n.endswith(packed.ENDING) else experiments.read(n) for n in track(names, "Reading experiments")]
+    for one in found if args.pack else []:
+        packed.pack(one, args.pack)
+    groups = joint.join(found)
     for number, group in enumerate(groups, 1):
         out = args.out if len(groups) == 1 else args.out / f"test_set_{number}"
         comparison.write(group, params, out)
