@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint smoke ablation bench clean clean-stale verify repair
+.PHONY: help setup run test lint smoke ablation study bench clean clean-stale verify repair
 BENCHMARKS ?= froc phantom
 
 help: ## this list
@@ -37,6 +37,9 @@ smoke: setup ## the whole pipeline on the smoke profile, in a clone under build/
 
 ablation: setup ## the paper's four generators, shared points trained once, and their comparison
 	$(BIN)/python -m stages.ablation
+
+study: setup ## params.yaml on every fold, pooled and compared (STUDY="--fractions 0.25 1.0"); a second call goes on
+	$(BIN)/python -m stages.study $(STUDY)
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
