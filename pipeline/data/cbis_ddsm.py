@@ -1,8 +1,9 @@
 """CBIS-DDSM, its masses (Sawyer-Lee et al. 2016, doi 10.7937/K9/TCIA.2016.7O02S9CY; Lee et al. 2017, doi 10.1038/sdata.2017.177).
 
 Reads the archive's tables ``mass_case_description_{train,test}_set.csv`` and its files in any of three layouts
-(`cbis_files`). Words for shape and margins are those of the tables (BI-RADS of the DDSM's time: lobulated,
-architectural distortion), in small letters; density is 1 to 4.
+(`cbis_files`); of ``calc_case_description_..`` the calcifications that lie in an image with a mass. Words for shape and
+margins are those of the tables (BI-RADS of the DDSM's time: lobulated, architectural distortion), in small letters; density
+is 1 to 4.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,6 +20,7 @@ COLUMNS = (
     *("patient_id", "left or right breast", "image view", "abnormality id", "mass shape", "mass margins", "pathology", "subtlety"),
     *("image file path", "cropped image file path", "ROI mask file path"),
 )
+CALC_COLUMNS = tuple(column for column in COLUMNS if column not in ("mass shape", "mass margins", "subtlety"))
 LATERALITY = {"LEFT": "L", "RIGHT": "R"}
 PATHOLOGY = {"MALIGNANT": "malignant", "BENIGN": "benign", "BENIGN_WITHOUT_CALLBACK": "benign"}
 DENSITY = ("breast_density", "breast density")
@@ -40,8 +42,11 @@ def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none
     images: Rows = {}
     for split, table in rows.items():
         for row in table:
-            image_id = "_".join(row[column] for column in COLUMNS[:3])
-            images.setdefault((image_id, split), []).append(row)
+            images.setdefault((_image_id(row), split), []).append(row)
+    calcifications: dict[str, list[Row]] = {}
+    for path in archive.tables("calc").values():
+        for row in read_rows(path, CALC_COLUMNS):
+            calcifications.setdefault(_image_id(row), []).append(row)
     for (image_id, split), its_rows in sorted(images.items()):
         faults: list[str] = []
         masses = _masses(its_rows, faults)
@@ -51,9 +56,13 @@ def cases(root: Path, select: Select = "malignant", window: dicom.Window = "none
         elif pathology is not None:
             if its_rows[0]["patient_id"] in both:
                 faults.append(f"patient {its_rows[0]['patient_id']} is in both official splits")
-            yield _case(archive, image_id, split, pathology, masses, window, faults)
+            yield _case(archive, image_id, split, pathology, masses, calcifications.get(image_id, []), window, faults)
         elif faults:
             yield Rejected(image_id, "; ".join(faults))
+
+
+def _image_id(row: Row) -> str:
+    return "_".join(row[column] for column in COLUMNS[:3])
 
 
 def _masses(rows: list[Row], faults: list[str]) -> list[Row]:
@@ -69,12 +78,20 @@ def _masses(rows: list[Row], faults: list[str]) -> list[Row]:
 
 
 def _case(
-    archive: Archive, image_id: str, split: str, pathology: str, rows: list[Row], window: dicom.Window, faults: list[str]
+    archive: Archive,
+    image_id: str,
+    split: str,
+    pathology: str,
+    rows: list[Row],
+    calcifications: list[Row],
+    window: dicom.Window,
+    faults: list[str],
 ) -> Case | Rejected:
     read: Mammogram | None = None
     with gather(faults):
         read = _image(archive, rows, window)
     lesions = [lesion for row in rows if (lesion := _lesion(archive, row, read, faults)) is not None]
+    others = [_calcification(archive, row, read, faults) for row in {row["abnormality id"]: row for row in calcifications}.values()]
     density: set[int] = set()
     with gather(faults):
         density = {value for row in rows for name in DENSITY if (value := number(row.get(name, ""), "density"))}
@@ -93,7 +110,7 @@ def _case(
         grey_range=read.grey_range,
         birads=BEFORE_5TH,
         image=read.image,
-        lesions=tuple(lesions),
+        lesions=(*lesions, *(one for one in others if one is not None)),
     )
 
 
@@ -121,6 +138,20 @@ def _lesion(archive: Archive, row: Row, read: Mammogram | None, faults: list[str
             words = {"shape": _word(row["mass shape"]), "margins": _word(row["mass margins"])}
             return Lesion(mask=mask, subtlety=subtlety, pathology=PATHOLOGY.get(row["pathology"], ""), **words)
     faults.extend(missing)  # a crop that is missing does no harm where the mask is found
+    return None
+
+
+def _calcification(archive: Archive, row: Row, read: Mammogram | None, faults: list[str]) -> Lesion | None:
+    """A calcification in an image with a mass; None where its files are not there: many copies hold the masses alone."""
+    files: list[Path] = []
+    for column in ("ROI mask file path", "cropped image file path"):
+        with gather([]):
+            files += archive.files(row[column])
+    with gather(faults, f"calcification {row['abnormality id']}"):
+        if read is not None and files:
+            height, width = read.image.shape
+            mask = roi_mask(list(dict.fromkeys(files)), (height, width))
+            return Lesion(mask=mask, pathology=PATHOLOGY.get(row["pathology"], ""), finding="calcification")
     return None
 
 

@@ -26,12 +26,12 @@ class Archive:
         self._tops = ("", TOP)
         self._jpegs = _jpegs(root)
 
-    def tables(self) -> dict[str, Path]:
-        """The mass table of each official split that is there. PipelineError where there is none."""
-        names = {split: f"mass_case_description_{split}_set.csv" for split in ("train", "test")}
+    def tables(self, kind: str = "mass") -> dict[str, Path]:
+        """The table of each official split that is there; kind: `mass`, or `calc`. PipelineError where there is none of masses."""
+        names = {split: f"{kind}_case_description_{split}_set.csv" for split in ("train", "test")}
         places = [(split, folder / name) for split, name in names.items() for folder in (self.root / "csv", self.root)]
         found = {split: place for split, place in places if place.is_file()}
-        if not found:
+        if not found and kind == "mass":
             raise PipelineError(f"{self.root}: holds neither {' nor '.join(names.values())}, here or in csv/; point data.root at them")
         return found
 

@@ -70,6 +70,27 @@ def compare_jpeg(jpeg, canonical, folder, other, error):
         assert abs(read_image(one.image).astype(float) - read_image(reference.image) / 257).max() <= error
 
 
+def test_calcifications_beside_a_mass_are_kept_where_their_masks_are(tmp_path, films):
+    """That of P_00009 lies in an image without a mass, that of the third film has no files."""
+    as_in_tables(tmp_path, films)
+    beside, alone = image("P_00001_RIGHT_MLO", (30, 3, 4)), image("P_00009_LEFT_CC", (3, 3, 5))
+    absent = image("P_00003_LEFT_CC", (30, 40, 6))
+    table = []
+    for one in (beside, alone, absent):
+        for row in cbis_files.rows(one):
+            moved = {key: str(value).replace("Mass-", "Calc-") if key.endswith("path") else value for key, value in row.items()}
+            table.append({**moved, "abnormality type": "calcification"})
+    write_table(tmp_path / "calc_case_description_train_set.csv", table)
+    for name, pixels in zip(cbis_files.paths(beside, 0)[1:], cbis_files.contents(beside, 0), strict=True):
+        write_dicom(tmp_path / "CBIS-DDSM" / name.replace("Mass-", "Calc-"), pixels, bits=8 * pixels.itemsize)
+    found = by_id(cbis_ddsm.cases(tmp_path, "all"))
+    assert list(found) == ["P_00001_RIGHT_MLO", "P_00002_LEFT_CC", "P_00003_LEFT_CC"]
+    assert [(one.finding, int(one.mask.sum())) for one in found["P_00001_RIGHT_MLO"].lesions] == [
+        ("mass", 144), ("mass", 49), ("calcification", 16),
+    ]  # fmt: skip
+    assert [one.finding for one in found["P_00003_LEFT_CC"].lesions] == ["mass", "mass"]
+
+
 def test_a_mask_of_another_size_is_scaled_and_of_another_aspect_refused(tmp_path, films):
     one = films[0].abnormalities[0]
     one.mask = np.kron(one.mask, np.ones((2, 2), np.uint8))

@@ -19,7 +19,7 @@ from pipeline.preprocess.prepare import prepare
 from pipeline.preprocess.split import split_patients
 
 PARAMS = Preprocess(height=200, patch_px=32, pad_mm=6.0, pad_px=None, film_height_mm=240.0, min_lesion_px=10, targets="malignant")
-SPLIT = Split(scheme="holdout", test=0.3, val=0.3, folds=5, fold=0, train_fraction=1.0)
+SPLIT = Split(scheme="holdout", test=0.3, val=0.3, folds=5, fold=0, fixed_val=False, train_fraction=1.0)
 
 
 def square(top, left, side, shape=(400, 260)):
@@ -243,12 +243,14 @@ def test_one_mammogram_under_two_names_is_refused_across_parts_and_listed_within
             yield Case(image_id=case.image_id, patient_id=case.patient_id, laterality=case.laterality, view="MLO", pathology=case.pathology,
                        image=read_image(case.image), lesions=masks)  # fmt: skip
         for name in names:
-            yield Case(image_id=f"{name}_MLO", patient_id=name, laterality="L", view="MLO", pathology="normal",
+            yield Case(image_id=f"{name}_MLO", patient_id=name, laterality="L", view="MLO", pathology="normal", role="normals",
                        image=disguised(read_image(original.image)))  # fmt: skip
 
     write(tmp_path / "within", more([val]))
     summary = prepare(tmp_path / "within", tmp_path / "a", PARAMS, SPLIT, seed=1, processes=1)
     assert summary["same_mammogram"] == [["P7_MLO", f"{val}_MLO"]]
+    images = {image["image_id"]: image for image in coco.read(tmp_path / "a/val/annotations.json")["images"]}
+    assert images[f"{val}_MLO"]["role"] == "normals" and "role" not in images["P7_MLO"]
     write(tmp_path / "across", more([train]))
     with pytest.raises(PipelineError, match=rf"P7_MLO in val and {train}_MLO in train: correlation 0\.9"):
         prepare(tmp_path / "across", tmp_path / "b", PARAMS, SPLIT, seed=1, processes=1)
