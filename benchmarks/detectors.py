@@ -116,7 +116,7 @@ def sensitivities(detectors: dict[str, Any], args: argparse.Namespace) -> dict[s
         for arch, detector in detectors.items():
             folder, results = Path(temporary, arch, "0"), Path(temporary, f"{arch}.json")
             train(args.trainset, folder, detector, runtime, args.seed, Path(temporary, "state"))
-            write(folder, {results: args.test}, Detect(score_min=0.001, max_per_image=100, nms=0.5), runtime)
+            write(folder, {results: args.test}, Detect(score_min=0.001, max_per_image=100, nms=0.5, flip=False, scales=[1.0]), runtime)
             found = evaluate(*read(args.test, results), Rules(parse_hit("iou:0.3")), 1000, 0)
             low, high = found["ci95"]["sensitivity_at"]["1"]
             shown[arch] = f"{found['sensitivity_at']['1']:.3f} [{low:.3f}, {high:.3f}]"

@@ -245,6 +245,8 @@ class Detect(Block):
     score_min: Share
     max_per_image: Positive
     nms: float = Field(gt=0, le=1)
+    flip: bool
+    scales: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
 
 
 class Evaluate(Block):

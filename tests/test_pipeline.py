@@ -90,3 +90,11 @@ def test_a_new_point_runs_that_point_alone(tiny):
     assert tiny.repro() == {"trainset@gan_2", "train_detector@gan_2-0", "detect@gan_2-0", "evaluate", "report"}
     tiny.call("git", "reset", "--hard", "--quiet")
     tiny.call("dvc", "checkout", "--quiet")
+
+
+def test_a_new_seed_trains_its_own_cells_alone(tiny):
+    """What would run, without running it."""
+    write({"study": {"seeds": [0, 1]}}, tiny.root / "params.yaml")
+    trainings = {name for name in tiny.repro("--dry") if name.startswith("train_")}
+    assert trainings == {"train_detector@real-1", "train_detector@traditional_4-1", "train_detector@gan_4-1"}
+    tiny.call("git", "reset", "--hard", "--quiet")

@@ -18,14 +18,14 @@ from pipeline.params import Augment
 from pipeline.rng import generator
 
 
-def scale_to(height: int, width: int, size: tuple[int, int] | None) -> float:
+def scale_to(height: int, width: int, size: tuple[float, float] | None) -> float:
     """Factor that brings an image to at most [short side, long side] px, aspect kept (MMDetection's rule); 1 for None."""
     if size is None:
         return 1.0
     return min(max(size) / max(height, width), min(size) / min(height, width))
 
 
-def resized(image: NDArray[np.float32], size: tuple[int, int] | None) -> NDArray[np.float32]:
+def resized(image: NDArray[np.float32], size: tuple[float, float] | None) -> NDArray[np.float32]:
     """An image (H, W) or (H, W, C) at the detector's size; averaged over px where it shrinks."""
     factor = scale_to(image.shape[0], image.shape[1], size)
     if factor == 1:

@@ -11,6 +11,7 @@ from mmdet.structures import DetDataSample
 from pipeline import coco, version
 from pipeline.detection import config
 from pipeline.detection.data import as_input, load, resized
+from pipeline.detection.views import look
 from pipeline.errors import PipelineError
 from pipeline.io import write_text
 from pipeline.params import Detect, Runtime
@@ -41,7 +42,7 @@ def detect(model: Any, annotations: Path, settings: Detect, runtime: Runtime) ->
     images = sorted(coco.read(annotations)["images"], key=lambda image: image["id"])
     results = []
     for image in track(images, f"detect in {annotations.parent.name}"):
-        boxes, scores = predict(model, load(annotations.parent / image["file_name"], None), runtime)
+        boxes, scores = predict(model, load(annotations.parent / image["file_name"], None), settings, runtime)
         for box, score in zip(boxes, scores, strict=True):
             if score >= settings.score_min:
                 x1, y1, x2, y2 = box.tolist()
@@ -57,10 +58,15 @@ def prepare(model: Any, settings: Detect, runtime: Runtime) -> None:
     last.test_cfg.update(score_thr=-1.0, max_per_img=settings.max_per_image, nms={"type": "nms", "iou_threshold": settings.nms})
 
 
-def predict(model: Any, image: np.ndarray, runtime: Runtime) -> tuple[np.ndarray, np.ndarray]:
+def predict(model: Any, image: np.ndarray, settings: Detect, runtime: Runtime) -> tuple[np.ndarray, np.ndarray]:
     """Boxes (N, 4) xyxy in px of the image and scores (N,), best first. image: (H, W) float32 in [0, 1]."""
-    size = tuple(model.size) if model.size else None
-    fitted = resized(image, size)
+    return look(image, lambda seen, scale: _once(model, seen, scale, runtime), settings)
+
+
+def _once(model: Any, image: np.ndarray, scale: float, runtime: Runtime) -> tuple[np.ndarray, np.ndarray]:
+    """As `predict`, from one look at the image, `scale` times as large as the detector's input."""
+    short, long = sorted(model.size or image.shape)
+    fitted = resized(image, (short * scale, long * scale) if model.size or scale != 1 else None)
     factors = (fitted.shape[1] / image.shape[1], fitted.shape[0] / image.shape[0])
     sample = DetDataSample(metainfo={"img_shape": fitted.shape, "ori_shape": image.shape, "scale_factor": factors})
     device = model.data_preprocessor.device.type

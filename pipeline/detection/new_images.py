@@ -102,7 +102,7 @@ def _detect(model: Any, image: NDArray[Any], height: int | None, settings: Detec
     """{bbox, score} of an image as it is in its file, best first."""
     cleaned = clean(image)
     geometry = Geometry.of(cleaned.breast, chest_wall_right(cleaned.breast), height)
-    boxes, scores = predict(model, to_unit(geometry.apply(cleaned.image)), runtime)
+    boxes, scores = predict(model, to_unit(geometry.apply(cleaned.image)), settings, runtime)
     found = []
     for box, score in zip(boxes, scores, strict=True):
         corners = geometry.to_source(box.reshape(2, 2)).clip(0, image.shape[::-1])

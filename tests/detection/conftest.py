@@ -12,7 +12,7 @@ from pipeline.params import Detect, Detector, Runtime
 from pipeline.rng import generator
 
 RUNTIME = Runtime(threads=1, precision="bf16", workers=0)
-DETECT = Detect(score_min=0.05, max_per_image=5, nms=0.5)
+DETECT = Detect(score_min=0.05, max_per_image=5, nms=0.5, flip=False, scales=[1.0])
 DETECTOR = Detector.model_validate(
     {
         "arch": "light_head", "backbone": "resnet", "depth": 18, "width": 8, "stride": 8, "mid": 8, "pool": "average", "ohem": False,

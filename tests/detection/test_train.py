@@ -16,7 +16,6 @@ from pipeline import coco
 from pipeline.detection import config, initial, train
 from pipeline.detection.detect import detect, load_detector, write
 from pipeline.errors import PipelineError
-from pipeline.params import Detect
 from pipeline.training import engine
 from tests.detection.conftest import DETECT, DETECTOR, RUNTIME, write_set
 
@@ -41,20 +40,20 @@ def iou(one, other):
 
 def test_results_are_sorted_limited_and_above_the_score(trained):
     model = load_detector(trained.folder)
-    found = detect(model, trained.annotations, Detect(score_min=0.01, max_per_image=3, nms=0.5), RUNTIME)
+    few = DETECT.model_copy(update={"score_min": 0.01, "max_per_image": 3})
+    found = detect(model, trained.annotations, few, RUNTIME)
     keys = [(one["image_id"], -one["score"]) for one in found]
     assert keys == sorted(keys)
     assert min(one["score"] for one in found) >= 0.01
     assert max(sum(one["image_id"] == image for one in found) for image in range(1, 9)) <= 3
-    assert len(detect(model, trained.annotations, Detect(score_min=0.0, max_per_image=3, nms=0.5), RUNTIME)) == 24
-    again = detect(load_detector(trained.folder), trained.annotations, Detect(score_min=0.01, max_per_image=3, nms=0.5), RUNTIME)
-    assert found == again
+    assert len(detect(model, trained.annotations, few.model_copy(update={"score_min": 0.0}), RUNTIME)) == 24
+    assert found == detect(load_detector(trained.folder), trained.annotations, few, RUNTIME)
 
 
 def test_boxes_that_overlap_more_than_nms_are_dropped(trained):
     model = load_detector(trained.folder)
     for limit in (0.5, 0.1):
-        found = detect(model, trained.annotations, Detect(score_min=0.0, max_per_image=20, nms=limit), RUNTIME)
+        found = detect(model, trained.annotations, DETECT.model_copy(update={"score_min": 0.0, "max_per_image": 20, "nms": limit}), RUNTIME)
         boxes = {image: [one["bbox"] for one in found if one["image_id"] == image] for image in range(1, 9)}
         largest = max(iou(a, b) for own in boxes.values() for i, a in enumerate(own) for b in own[:i])
         assert limit - 0.1 < largest <= limit + 0.02  # boxes are rounded to a hundredth of a px
