@@ -259,6 +259,7 @@ class Evaluate(Block):
 
 class Quality(Block):
     n: Positive
+    measures: list[Literal["rivals", "lesions", "distances", "classifier", "copies"]]
 
 
 class Report(Block):

@@ -1,5 +1,6 @@
 """How close generated patches are to real ones (paper 4.4, upper half of Table 1), with floors and intervals."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from pipeline.gan.sheets import boxed, sheet
 from pipeline.io import atomic_folder, read_image, to_unit, write_json, write_png
 from pipeline.preprocess.geometry import resize
 from pipeline.preprocess.trilabel import margin
+from pipeline.realism import measure as realism
+from pipeline.realism.measure import Given
+from pipeline.realism.sets import Set
 from pipeline.rng import generator
 
 Images = NDArray[np.float32]
@@ -32,6 +36,8 @@ DEFINITIONS = {
     "unpaired": "random pairs of a held-out patch and a patch cut from the pool gan, as it was inserted",
     "generated": "real against generated",
     "real": "floor: random pairs of held-out patches of different patients",
+    "copy_paste": "real training masses with soft edges in the same hosts",
+    "poisson": "the same, Poisson-blended",
     "blank": "ceiling: held-out patches against themselves with the mean of the margin in place of the mass",
     "patch": "whole patch; the context counts, which a generator can copy",
     "region": "mask and margin of either patch alone: LPIPS map averaged over these pixels",
@@ -52,37 +58,41 @@ class Inserted:
     items: list[int]
 
 
-def measure(
-    prepared: Path, weights: Path, models: Path, pool: Path, target: Path, n: int, seed: int, threads: int, painted: Path | None = None
-) -> None:
-    """Write `target`: quality.json, patches.png and mammograms.png.
+def measure(given: Given, target: Path, measures: Sequence[str], threads: int) -> None:
+    """Write `target`: quality.json, patches.png, mammograms.png, and what the `measures` (keys of realism.MEASURES, or `rivals`) add.
 
-    prepared: data/prepared; models: folder with masks/ and infill/; pool: data/pools/gan;
-    painted: data/hosts. n: patches of each comparison.
     Raises PipelineError where there is no held-out patch or the pool is empty.
     """
     torch.set_num_threads(threads)
-    held, training = _some(read(prepared / "patches", ["val", "test"]), n, seed), read(prepared / "patches", ["train"])
-    infiller, sampler, lpips = infill.load(models / "infill"), masks.load(models / "masks"), Lpips(weights)
-    made = cut_out(pool, host_folder(prepared / "train", painted), infiller.patch_px, n)
+    n, seed, infiller, lpips = given.n, given.seed, given.infiller, given.lpips
+    patches = given.prepared / "patches"
+    held, training = _some(read(patches, ["val", "test"]), n, seed), read(patches, ["train"])
+    sampler = masks.load(given.models / "masks")
+    train = given.prepared / "train"
+    hosts = host_folder(train, given.painted)
+    made = cut_out(given.pool, hosts, infiller.patch_px, n)
     models_saw = {"models/masks": sampler.meta["patients"], "models/infill": infiller.meta["patients"]}
     leaks.require_unseen(models_saw, {"the held-out patches": held.patients})
     scale = infiller.meta["margin"] / 256
     drawn = np.stack([sampler.sample(seed, item, 0) for item in range(n)])
     nearest, distance = lpips.nearest(made.images, training.images)
+    shown = {"generated": made} | (given.rivals() if "rivals" in measures else {})
+    more, pictures = realism.measure(given, [name for name in measures if name != "rivals"])
     report = {
-        "definitions": DEFINITIONS,
-        "comparisons": [*reconstruction(lpips, infiller, held, seed), *unpaired(lpips, held, made, scale, n, seed)],
+        "comparisons": [*reconstruction(lpips, infiller, held, seed), *unpaired(lpips, held, shown, scale, n, seed)],
         "nearest_training": {"generated": float(distance.mean()), "held_out": float(lpips.nearest(held.images, training.images)[1].mean())},
         "masks": {"generated": _shapes(drawn, seed), "training": _shapes(training.masks, seed)},
-        "host_style": host_style.measure(pool, prepared / "train", host_folder(prepared / "train", painted), seed),
+        "host_style": host_style.measure(given.pool, train, hosts, seed),
         "generator": {key: value for key, value in infiller.meta.items() if key != "patients"},
         "lpips": lpips.record,
+        **more,
+        "definitions": {**DEFINITIONS, **more.get("definitions", {})},
     }
+    pictures |= {"patches": _patch_sheet(infiller, made, training.images[nearest], seed), "mammograms": _mammogram_sheet(given.pool)}
     with atomic_folder(target) as folder:
         write_json(folder / "quality.json", report)
-        write_png(folder / "patches.png", _patch_sheet(infiller, made, training.images[nearest], seed), level=6)
-        write_png(folder / "mammograms.png", _mammogram_sheet(pool), level=6)
+        for name, picture in pictures.items():
+            write_png(folder / f"{name}.png", picture, level=6)
 
 
 def reconstruction(lpips: Lpips, infiller: infill.Infiller, held: Patches, seed: int) -> list[dict[str, Any]]:
@@ -98,17 +108,19 @@ def reconstruction(lpips: Lpips, infiller: infill.Infiller, held: Patches, seed:
     ]
 
 
-def unpaired(lpips: Lpips, held: Patches, made: Inserted, scale: float, n: int, seed: int) -> list[dict[str, Any]]:
-    """Random pairs of a held-out patch with a generated one, and with one of another patient (`real`)."""
+def unpaired(lpips: Lpips, held: Patches, shown: Mapping[str, Inserted | Set], scale: float, n: int, seed: int) -> list[dict[str, Any]]:
+    """Random pairs of a held-out patch with an inserted one of each kind `shown`, and with one of another patient (`real`)."""
     rng = generator(seed, "quality pairs")
     first = rng.integers(len(held), size=n)
     others = [np.flatnonzero(np.array(held.patients) != held.patients[one]) for one in first]
     if not all(map(len, others)):
         raise PipelineError(f"all {len(held)} patches of val and test are of one patient; a larger split.test is needed")
     second = np.array([rng.choice(other) for other in others])
-    synthetic = rng.integers(len(made.items), size=n)
-    regions, made_regions = held.masks | margin(held.masks, scale), made.masks | margin(made.masks, scale)
-    pairs = {"generated": (made.images[synthetic], made_regions[synthetic]), "real": (held.images[second], regions[second])}
+    regions = held.masks | margin(held.masks, scale)
+    pairs = {"real": (held.images[second], regions[second])}
+    for what, made in shown.items():
+        synthetic = generator(seed, "quality pairs", what).integers(len(made.images), size=n)
+        pairs[what] = made.images[synthetic], (made.masks | margin(made.masks, scale))[synthetic]
     patients = [held.patients[one] for one in first]
     return [
         _row("unpaired", what, area, lpips(held.images[first], images, region), patients, seed)

@@ -1,7 +1,7 @@
-"""Compare generated patches with real ones: LPIPS with floors and intervals, contact sheets.
+"""Compare generated patches with real ones: LPIPS with floors and intervals, the measures of quality.measures, contact sheets.
 
 Reads data/prepared, data/weights, models and data/pools/gan, writes data/quality: quality.json, patches.png,
-mammograms.png.
+mammograms.png, and copies.png where masses were flagged as copies.
 """
 
 import argparse
@@ -25,10 +25,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, params: "Params") -> None:
     from pipeline.quality import measure
+    from pipeline.realism.measure import Given
 
-    measure(
-        args.prepared, args.weights, args.models, args.pool, args.out, params.quality.n, params.seed, params.runtime.threads, args.hosts
-    )
+    given = Given(args.prepared, args.hosts, args.weights, args.models, args.pool, params.synth, params.quality.n, params.seed)
+    measure(given, args.out, params.quality.measures, params.runtime.threads)
 
 
 if __name__ == "__main__":

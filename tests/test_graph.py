@@ -39,9 +39,9 @@ GENERATORS = {"train_infill", "train_sham"}  # the second one trains nothing unl
 READERS = {
     **dict.fromkeys(("gen.arch", "gen.labels", "gen.margin", "gen.noise", "gen.loss", "gen.unet"), GENERATORS),
     "gen.spade": set(),  # of the architecture that is not chosen
-    "synth.masks": {"pool_gan", "pool_sham"},
+    "synth.masks": {"pool_gan", "pool_sham", "quality"},
     "synth.keep": {"pool_gan", "pool_sham"},
-    "synth.hosts": {"train_sham", "hosts", "pool_gan", "pool_sham", "pool_baseline"},
+    "synth.hosts": {"train_sham", "hosts", "pool_gan", "pool_sham", "pool_baseline", "quality"},
     "study.controls": {"train_sham", "evaluate"},
 }
 

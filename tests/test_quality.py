@@ -12,10 +12,13 @@ from pipeline.evaluation.similarity import Lpips
 from pipeline.gan import infill, masks, patches
 from pipeline.gan.patches import Patches
 from pipeline.io import from_unit, read_image, read_json, write_png
-from pipeline.params import Gen, GenTrain, Masks, Runtime, Width
+from pipeline.params import Gen, GenTrain, Masks, Runtime, Width, load
+from pipeline.realism.measure import Given
 from tests import imagenet
+from tests.code_deps import ROOT
 from tests.gan.conftest import SIDE, patch, prepared  # noqa: F401 (a fixture)
 
+SYNTH = load(ROOT / "params.yaml").synth
 EXAMPLES = Path(__file__).parent / "gan" / "lpips"
 
 
@@ -91,7 +94,7 @@ def test_reconstruction_by_hand():
 
 def test_unpaired_pairs_are_of_different_patients_and_intervals_hold_the_mean():
     held = flat([0.1, 0.1, 0.5, 0.5], ["a", "a", "b", "b"])
-    made = quality.Inserted(held.images[:1], held.masks[:1], np.full((1, SIDE, SIDE), 0.3, np.float32), [0])
+    made = {"generated": quality.Inserted(held.images[:1], held.masks[:1], np.full((1, SIDE, SIDE), 0.3, np.float32), [0])}
     rows = {(row["what"], row["area"]): row for row in quality.unpaired(MeanDifference(), held, made, 2.0, 50, 0)}
     assert rows["real", "patch"]["lpips"] == pytest.approx(0.4)  # always a with b
     assert rows["generated", "region"]["lpips"] == pytest.approx(0.2)
@@ -164,9 +167,8 @@ def test_patches_are_cut_where_they_were_inserted(experiment):
 def test_the_report_of_the_stage_is_complete_and_repeatable(experiment, tmp_path_factory):
     weights = imagenet.folder(tmp_path_factory)
     for name in ("first", "second"):
-        quality.measure(
-            experiment / "prepared", weights, experiment / "models", experiment / "pool", experiment / name, n=6, seed=0, threads=1
-        )
+        given = Given(experiment / "prepared", None, weights, experiment / "models", experiment / "pool", SYNTH, n=6, seed=0)
+        quality.measure(given, experiment / name, [], threads=1)
     report = read_json(experiment / "first" / "quality.json")
     assert {(row["protocol"], row["what"], row["area"]) for row in report["comparisons"]} == {
         (protocol, what, area)

@@ -16,7 +16,7 @@ from pipeline.rng import generator
 from pipeline.synthesis.blending import feather_alpha
 from pipeline.synthesis.placement import MASK_TRIES, Place, Placer, ellipse
 from pipeline.synthesis.pool import CHUNK, Made, Method
-from pipeline.synthesis.scene import Scene, host_record, kept, open_scene
+from pipeline.synthesis.scene import Scene, open_scene, unlabelled
 from pipeline.synthesis.sources import Patch, Sources
 
 
@@ -146,7 +146,8 @@ def inputs(
 def copy_paste(sources: Sources, placer: Placer, blend: str = "feather") -> Method:
     """A real training mass with its own mask, pasted; never into its own patient.
 
-    blend: `feather` softens the mask's edge by a pixel; `poisson` keeps the mass's gradients and takes its level from the host.
+    blend: `feather` softens the mask's edge by a pixel; `poisson` keeps the mass's gradients and takes its level from the host;
+    `paste` cuts the mass out along its mask.
     """
 
     def one(item: int) -> Made:
@@ -162,7 +163,8 @@ def copy_paste(sources: Sources, placer: Placer, blend: str = "feather") -> Meth
         scene = open_scene(placer, place, draw)
         donor = chosen[-1]
         patch = resize(to_unit(sources.pixels(donor)), (place.height, place.width))[scene.inside]
-        made = scene.made(patch, _soft(scene.mask), blend, donor.patient_id)
+        alpha = scene.mask.astype(np.float32) if blend == "paste" else _soft(scene.mask)
+        made = scene.made(patch, alpha, blend, donor.patient_id)
         return replace(made, record={**made.record, "source_patch": donor.name})
 
     return Method(lambda items: [one(item) for item in items], {"blend": blend})
@@ -187,8 +189,9 @@ def hosts(placer: Placer) -> Method:
     """The hosts of the inserting pools, untouched; only lesions that were there before are annotated."""
 
     def one(item: int) -> Made:
-        host = placer.hosts[placer(item).host]
-        return Made(host.image(), host_record(host), kept(host), frozenset({host.record["patient_id"]}))
+        place = placer(item)
+        host = placer.hosts[place.host]
+        return unlabelled(host, place, host.image())
 
     return Method(lambda items: [one(item) for item in items])
 

@@ -35,7 +35,7 @@ def prepared(tmp_path: Path) -> Path:
         write_png(tmp_path / "train/regions" / f"{name}.png", region)
         record = {"file_name": f"images/{name}.png", "image_id": name, "patient_id": f"p{k // 2}", "height": HEIGHT, "width": WIDTH}
         record |= {"laterality": "L", "view": "CC", "density": 2, "spacing_mm": 2.5, "spacing_assumed": False}
-        records.append(({**record, "pathology": "malignant" if ill else "normal"}, [coco.annotation(mask)] if ill else []))
+        records.append(({**record, "pathology": "malignant" if ill else "normal"}, [coco.annotation(mask, lesion=1)] if ill else []))
         if ill:
             frame = {"x": 6, "y": 21 + 4 * k, "w": 19 + k, "h": 19}
             window = slice(frame["y"], frame["y"] + 19), slice(6, 25 + k)
