@@ -21,7 +21,7 @@ from pipeline.data.records import StoredCase
 from pipeline.errors import PipelineError, raise_all
 from pipeline.io import atomic_folder, read_image, write_json, write_png
 from pipeline.params import Preprocess, Split
-from pipeline.preprocess import duplicates, lesions, patches, sheet
+from pipeline.preprocess import crops, duplicates, lesions, patches, sheet
 from pipeline.preprocess.breast import chest_wall_right
 from pipeline.preprocess.cleaning import Cleaned, clean
 from pipeline.preprocess.geometry import Geometry
@@ -106,17 +106,25 @@ def prepare_one(job: Job) -> Outcome:
     found = [(one, prepared[one.number]) for one in case.lesions if one.number in prepared]
     annotations = [lesions.annotation(case, one, mask, job.params.targets) for one, mask in found]
     rows = [_patch(job, record, pixels, one.number, mask) for one, mask in found if one.number in targets]
-    return Outcome(job.part, record, annotations, rows, notes, qc, duplicates.print_of(pixels))
+    return Outcome(job.part, record, annotations, rows, notes, qc, duplicates.print_of(pixels), crops.features(pixels))
 
 
 def _twins(outcomes: Sequence[Outcome]) -> list[duplicates.Pair]:
-    """Pairs of outcomes of different patients that show the same mammogram. Raises PipelineError where they are of two parts."""
+    """Pairs of outcomes of different patients that show the same mammogram.
+
+    Raises PipelineError where they are of two parts, also where one is but a piece of the other.
+    """
     seen = [(index, one.print) for index, one in enumerate(outcomes) if one.print is not None]
     pairs = [duplicates.Pair(seen[a][0], seen[b][0], r) for a, b, r in duplicates.pairs([image for _, image in seen])]
     pairs = [pair for pair in pairs if _patient(outcomes[pair.first]) != _patient(outcomes[pair.second])]
     where = [f"{one.notes.get('image_id')} in {one.part}" for one in outcomes]
+    whole = [f"{where[a]} and {where[b]}: correlation {r:.3f}" for a, b, r in pairs if outcomes[a].part != outcomes[b].part]
+    drawn = [(index, one.features) for index, one in enumerate(outcomes) if one.features is not None]
+    pieces = crops.shared([one for _, one in drawn], [outcomes[index].part for index, _ in drawn])
+    known = {(a, b) for a, b, _ in pairs}
+    indices = [(drawn[first][0], drawn[second][0], points) for first, second, points in pieces]
     raise_all(
-        [f"{where[a]} and {where[b]}: correlation {r:.3f}" for a, b, r in pairs if outcomes[a].part != outcomes[b].part],
+        [*whole, *(f"{where[a]} and {where[b]}: {n} details in the same arrangement" for a, b, n in indices if (a, b) not in known)],
         "mammograms of different patients that are the same one; give them one patient_id, or take one out of the source",
     )
     return pairs

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.coco import has_target
+from pipeline.preprocess.crops import Features
 from pipeline.preprocess.duplicates import Pair, Print
 from pipeline.preprocess.split import PARTS, Part
 
@@ -28,6 +29,7 @@ class Outcome:
     notes: dict[str, Any] = field(default_factory=dict)
     sheet: dict[str, Any] = field(default_factory=dict)
     print: Print | None = None
+    features: Features | None = None
     fault: str | None = None
 
     @property
