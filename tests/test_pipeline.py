@@ -1,7 +1,10 @@
 """The whole graph on the tiny profile: what it writes, what reruns, what does not."""
 
 import csv
+import hashlib
 import json
+import shutil
+import sys
 import time
 
 import pytest
@@ -98,3 +101,21 @@ def test_a_new_seed_trains_its_own_cells_alone(tiny):
     trainings = {name for name in tiny.repro("--dry") if name.startswith("train_")}
     assert trainings == {"train_detector@real-1", "train_detector@traditional_4-1", "train_detector@gan_4-1"}
     tiny.call("git", "reset", "--hard", "--quiet")
+
+
+def test_a_corrupt_cache_object_is_found_removed_and_made_again(tiny):
+    """DVC itself takes the object for good: a protected file of its cache is not hashed again."""
+    model = tiny.root / "models/masks/model.pth"
+    digest = hashlib.md5(model.read_bytes()).hexdigest()
+    cached = tiny.root / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    sound = cached.read_bytes()
+    cached.chmod(0o644)
+    cached.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    cached.chmod(0o444)
+    shutil.rmtree(model.parent)
+    tiny.call("dvc", "checkout", "--quiet", "models/masks")
+    said = tiny.call(sys.executable, "-m", "stages.verify", check=False)
+    assert "error: damaged files" in said and cached.name in said and "models/masks/model.pth" in said
+    tiny.call(sys.executable, "-m", "stages.verify", "--repair")
+    assert tiny.repro() == {"train_masks"} and model.read_bytes() == sound and cached.read_bytes() == sound
+    tiny.call(sys.executable, "-m", "stages.verify")

@@ -22,6 +22,7 @@ Window = Literal["none", "voi"]
 # In the plane of the patient, at the detector, of a scanned film (PS3.3 10.7.1.3 and C.8.11.4).
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 SQUARE = 0.01
+COLOURED = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # named; other texts are not repeated
 NEEDED = ("PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
 # Everything that is read of a file.
 TAGS = (
@@ -105,7 +106,8 @@ def _not_one_grey_frame(dataset: "Dataset") -> str | None:
     if "PixelData" not in dataset:
         return "holds no pixels"
     if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
-        return f"is {dataset.PhotometricInterpretation}, not MONOCHROME1 or MONOCHROME2"
+        kind = dataset.PhotometricInterpretation if dataset.PhotometricInterpretation in COLOURED else "of an unknown kind"
+        return f"is {kind}, not MONOCHROME1 or MONOCHROME2"
     if int(dataset.get("NumberOfFrames") or 1) != 1:
         return f"holds {dataset.NumberOfFrames} frames, not one"
     if not 1 <= int(dataset.BitsStored) <= 16 or int(dataset.PixelRepresentation) not in (0, 1):
