@@ -1,6 +1,7 @@
 """Make the pool `gan`: masks from the DCGAN (or real ones or ellipses, synth.masks), infilled by the trained generator, inserted in hosts.
 
 Writes data/pools/gan. Image i depends on (seed, i, the models) alone: a larger pool starts with the smaller one.
+Writes models/sizes.json too: how large masses are, for `pipeline.synthesis.generate`.
 """
 
 import argparse
@@ -11,14 +12,16 @@ from pipeline.cli import stage_main
 
 if TYPE_CHECKING:
     from pipeline.params import Params
+    from pipeline.synthesis.laws import SizeLaw
 
 
 def run(args: argparse.Namespace, params: "Params") -> None:
-    make("gan", Path("models/infill"), params, keep=params.synth.keep, labelled=True)
+    law = make("gan", Path("models/infill"), params, keep=params.synth.keep, labelled=True)
+    law.write(Path("models/sizes.json"))
 
 
-def make(name: str, model: Path, params: "Params", keep: float, labelled: bool) -> None:
-    """Write the pool `name` with the infilling generator in `model`."""
+def make(name: str, model: Path, params: "Params", keep: float, labelled: bool) -> "SizeLaw":
+    """Write the pool `name` with the infilling generator in `model`; returns the law of its sizes."""
     import torch
 
     from pipeline.gan import infill, masks
@@ -36,6 +39,7 @@ def make(name: str, model: Path, params: "Params", keep: float, labelled: bool) 
     placer = sources.placer(synth.hosts, synth.sizes, synth.position)
     method = inserting.gan(sources, placer, infill.load(model), draw, synth.blend, keep, labelled)
     write(name, method, getattr(params.pools, name).n, params.seed, Path("data/pools") / name)
+    return placer.sizes
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def prepare_one(job: Job) -> Outcome:
         return Outcome(job.part, notes=notes, sheet=qc)
     pixels = geometry.apply(cleaned.image)
     write_png(job.folder / "images" / f"{case.image_id}.png", pixels)
-    write_png(job.folder / "regions" / f"{case.image_id}.png", _regions(cleaned, geometry))
+    write_png(job.folder / "regions" / f"{case.image_id}.png", regions(cleaned, geometry))
     record = _record(case, geometry, len(image), job.params)
     found = [(one, prepared[one.number]) for one in case.lesions if one.number in prepared]
     annotations = [lesions.annotation(case, one, mask, job.params.targets) for one, mask in found]
@@ -161,11 +161,12 @@ def _removed(image: NDArray[Any], cleaned: Cleaned) -> int:
     return int((image[~cleaned.breast] > np.median(image[cleaned.breast])).sum())
 
 
-def _regions(cleaned: Cleaned, geometry: Geometry) -> NDArray[np.uint8]:
-    regions = geometry.apply_mask(cleaned.breast).astype(np.uint8)
+def regions(cleaned: Cleaned, geometry: Geometry) -> NDArray[np.uint8]:
+    """(H, W) of the prepared image: 0 background, 1 breast, 2 pectoral muscle."""
+    found = geometry.apply_mask(cleaned.breast).astype(np.uint8)
     if cleaned.pectoral is not None:
-        regions[geometry.apply_mask(cleaned.pectoral)] = 2
-    return regions
+        found[geometry.apply_mask(cleaned.pectoral)] = 2
+    return found
 
 
 def _record(case: StoredCase, geometry: Geometry, source_height: int, params: Preprocess) -> dict[str, Any]:

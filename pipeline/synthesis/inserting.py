@@ -50,6 +50,16 @@ class Infiller(Protocol):
     ) -> NDArray[np.float32]: ...
 
 
+class Experiment(Protocol):
+    """What is needed of an experiment (`Sources`): its seed, and its training patients."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def training(self) -> frozenset[str]: ...
+
+
 def real_masks(sources: Sources) -> MaskSource:
     """Masks of real training masses, drawn at random."""
 
@@ -85,7 +95,7 @@ def learned_masks(sampler: MaskSampler, seed: int) -> MaskSource:
 
 
 def gan(
-    sources: Sources, placer: Placer, infiller: Infiller, masks_from: MaskSource, blend: str, keep: float = 1.0, labelled: bool = True
+    sources: Experiment, placer: Placer, infiller: Infiller, masks_from: MaskSource, blend: str, keep: float = 1.0, labelled: bool = True
 ) -> Method:
     """The paper's method: a mask, infilled by the trained generator, inserted in a host (paper 4.3).
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
+from pipeline.io import read_json, write_json
 
 Draw = Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64]]
 
@@ -22,6 +25,15 @@ class SizeLaw:
     sizes: NDArray[np.float64]
     inner: NDArray[np.float64]
     law: str
+
+    def write(self, path: Path) -> None:
+        """Write the law as JSON, so that it can be used without the patches: law, sizes_mm, inner."""
+        write_json(path, {"law": self.law, "sizes_mm": self.sizes.round(3).tolist(), "inner": self.inner.round(5).tolist()})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        found = read_json(path)
+        return cls(np.array(found["sizes_mm"], float), np.array(found["inner"], float), found["law"])
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """(2,) width and height in mm, within the range of the real ones."""
