@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint smoke ablation study bench clean clean-stale verify repair
+.PHONY: help setup run test lint smoke ablation study bench clean clean-stale verify repair audit
 BENCHMARKS ?= froc phantom
 
 help: ## this list
@@ -46,6 +46,9 @@ lint: setup ## ruff and mypy
 
 bench: setup ## the benchmarks that need no data (BENCHMARKS="froc phantom" picks some)
 	@for name in $(BENCHMARKS); do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name || exit; done
+
+audit: ## compare the locked packages with the known vulnerabilities (needs a network)
+	$(PYTHON) scripts/audit.py
 
 verify: setup ## compare every file that DVC keeps with its hash
 	$(BIN)/python -m stages.verify
