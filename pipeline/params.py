@@ -325,6 +325,8 @@ class Params(Block):
             yield "synth.hosts is contralateral, but CBIS-DDSM holds no mammogram of the other, healthy breast; set it to lesion_free"
         if self.data.select == "benign" and self.preprocess.targets == "malignant" and self.data.source not in ("phantom", "table"):
             yield "data.select takes images of benign masses alone, but preprocess.targets is malignant: set it to benign"
+        if "fresh" in self.study.baselines and self.data.normals:
+            yield "pool fresh draws its hosts again, which it cannot with films of data.normals: set that to null, or take fresh out"
         if "fresh" in self.study.baselines and self.data.source != "phantom":
             yield f"pool fresh is drawn by the phantom's simulator; data.source is {self.data.source}: take fresh out of study.baselines"
 

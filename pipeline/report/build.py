@@ -65,8 +65,8 @@ def write(params: Params, paths: Paths) -> None:
 
 
 def shows_pixels(params: Params) -> bool:
-    """Whether contact sheets may be shown: phantoms always, other sources only where `report.real_pixels` says so."""
-    return params.data.source == "phantom" or params.report.real_pixels
+    """Whether mammograms may be shown: always where all are phantoms, else only where `report.real_pixels` says so."""
+    return (params.data.source == "phantom" and params.data.normals is None) or params.report.real_pixels
 
 
 def sheets(params: Params, quality: Path) -> list[Path]:

@@ -136,11 +136,14 @@ def test_a_phantom_run_says_that_it_proves_nothing(inputs, tmp_path):
     assert "proves nothing" not in html_of(table, made.inputs(tmp_path / "table", names=["real", "gan_120"]))
 
 
-@pytest.mark.parametrize(("source", "real_pixels", "shown"), [("phantom", False, True), ("table", False, False), ("table", True, True)])
+@pytest.mark.parametrize(
+    ("source", "real_pixels", "shown"), [("phantom", False, True), ("table", False, False), ("table", True, True), ("second", False, False)]
+)
 def test_real_pixels_are_shown_on_request_alone(tmp_path, source, real_pixels, shown):
     study = {"points": ["real", "gan_120"], "baselines": []}
     inputs = made.inputs(tmp_path, names=study["points"])
-    html = html_of(made.params(data={"source": source, "root": "x"}, study=study, report={"real_pixels": real_pixels}), inputs)
+    data = {"source": "phantom", "normals": "table", "normals_root": "x"} if source == "second" else {"source": source, "root": "x"}
+    html = html_of(made.params(data=data, study=study, report={"real_pixels": real_pixels}), inputs)
     assert (page.data_uri(inputs["quality"] / "patches.png") in html) == shown
     assert ("Contact sheets are left out" in html) != shown and ("Pictures are left out" in html) != shown
 
