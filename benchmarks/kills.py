@@ -5,7 +5,7 @@ python -m benchmarks.kills --trials 60
 Works in a clone of this repository's HEAD below build/kills, on the profile tiny, with longer trainings that write a
 checkpoint at every chance, so that many kills hit one. One trial: the outputs of a stage are removed, `dvc repro
 --single-item --no-run-cache` runs it, and after a random share of the stage's own time the whole process group is
-killed. Then a plain `dvc repro --no-run-cache` must succeed, and dvc.lock (the hash of every output) and reports/ must
+killed. Then `make run`, without the run cache, must succeed, and dvc.lock (the hash of every output) and reports/ must
 be those of the undisturbed run. Each trial adds a line to build/kills.jsonl; called again, it goes on with the next
 one. A trial that ended before its kill does not count. Exit code 1 at the first difference.
 """
@@ -107,7 +107,7 @@ def trial(work: Path, number: int, undisturbed: dict[str, Any]) -> dict[str, Any
     killed = process.wait() == -signal.SIGKILL
     left = sorted(path.parent.parent.name for path in (work / ".resume").rglob("iteration_*.pth"))
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "--no-run-cache"],
+        [sys.executable, "-m", "stages.run", "--no-run-cache"],
         cwd=work,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,

@@ -6,6 +6,7 @@ revision are written to .resume/run.json; they are in no report, so that equal i
 """
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.params import Params
 
 RECORD = Path(".resume/run.json")
+LOCK = Path("dvc.lock")
 
 
 def in_git() -> bool:
@@ -34,6 +36,27 @@ def git(*arguments: str) -> str | None:
         return None
 
 
+def set_aside_broken_lock(lock: Path = LOCK) -> None:
+    """Rename a dvc.lock that a kill or a full disk has cut, with a warning: DVC writes it in place, and then refuses it.
+
+    Without it DVC finds every finished stage in its run cache, so no training runs again.
+    """
+    from pipeline.errors import PipelineError
+    from pipeline.params import read_yaml
+
+    if not lock.is_file():
+        return
+    try:
+        whole = read_yaml(lock)
+        sound = isinstance(whole, dict) and isinstance(whole.get("stages"), dict) and "schema" in whole
+    except PipelineError:
+        sound = False
+    if not sound:
+        aside = lock.with_name(f"{lock.name}.broken")
+        lock.replace(aside)
+        logging.warning("%s was cut off while it was written; it is now %s, and DVC's run cache gives back what was done", lock, aside)
+
+
 def repro(arguments: list[str], jobs: int) -> int:
     """`dvc repro`, and the record of the run."""
     from pipeline import schedule
@@ -41,6 +64,7 @@ def repro(arguments: list[str], jobs: int) -> int:
 
     if not in_git():
         schedule.dvc("config", "--local", "--quiet", "core.no_scm", "true")  # an unpacked archive: DVC works without a history
+    set_aside_broken_lock()
     changed = git("status", "--porcelain", "--untracked-files=no")
     start, clock = datetime.now(UTC), time.monotonic()
     code = schedule.dvc("repro", *arguments) if arguments else schedule.repro(jobs)

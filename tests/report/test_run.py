@@ -74,3 +74,14 @@ def test_bad_params_stop_before_any_work(folder):
 def test_help_is_quick_and_does_nothing(folder):
     done = run(folder, "--help")
     assert done.returncode == 0 and "dvc repro" in done.stdout and not (folder / ".resume").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 20])
+def test_a_lock_file_that_a_kill_has_cut_is_set_aside(folder, kept):
+    assert run(folder).returncode == 0
+    whole = (folder / "dvc.lock").read_bytes()
+    (folder / "dvc.lock").write_bytes(whole[:kept])
+    done = run(folder)
+    assert done.returncode == 0, done.stderr
+    assert "cut off while it was written" in done.stderr
+    assert (folder / "dvc.lock").read_bytes() == whole and (folder / "dvc.lock.broken").read_bytes() == whole[:kept]
