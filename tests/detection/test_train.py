@@ -167,6 +167,17 @@ def test_a_resumed_detector_has_the_same_bytes(tmp_path, monkeypatch):
     assert header == "iteration,loss,loss_rpn_cls,loss_rpn_bbox,loss_cls,acc,loss_bbox" and len(rows) == 4
 
 
+@pytest.mark.parametrize("arch", ["faster_rcnn_fpn", "retinanet"])
+def test_other_detectors_are_trained_and_detect(tmp_path, arch):
+    annotations = write_set(tmp_path / "set")
+    settings = DETECTOR.model_copy(update={"arch": arch, "iterations": 2, "batch": 2, "size": [128, 160]})
+    train.train(annotations, tmp_path / "real" / "0", settings, RUNTIME, 1, tmp_path / "state")
+    every = DETECT.model_copy(update={"score_min": 0.0, "max_per_image": 3})
+    found = detect(load_detector(tmp_path / "real" / "0"), annotations, every, RUNTIME)
+    assert {one["image_id"] for one in found} == set(range(1, 9)) and len(found) == 24
+    assert all(x >= 0 and x + width <= 56.1 and y >= 0 and y + height <= 64.1 for x, y, width, height in (one["bbox"] for one in found))
+
+
 def test_epochs_and_learning_rate_by_hand():
     epochs = DETECTOR.model_copy(update={"schedule": "epochs", "epochs": 10, "batch": 4})
     assert train.iterations_of(epochs, 566) == 1415  # the paper: ten epochs of 566 images are 1,415 updates
