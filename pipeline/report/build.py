@@ -91,7 +91,7 @@ def content(params: Params, results: Results, worst_of: worst.Worst, paths: Path
         "recovered": tables.recovered_table(results),
         "second": tables.second_table(results),
         "table_1": tables.table_1([trained(params, results, measured)], params.evaluate),
-        "quality": quality_tables.tables(measured),
+        "quality": quality_tables.tables(measured, params.synth.hosts),
         "sheets": [(quality_tables.SHEETS.get(path.stem, path.stem), page.data_uri(path)) for path in sheets(params, paths.quality)],
         "shows_pixels": shows_pixels(params),
         "worst": worst.tables(worst_of),

@@ -25,8 +25,9 @@ TERMS = {
 }
 
 
-def tables(measured: Any) -> list[Table]:
-    return [_lpips(measured), _nearest(measured), _masks(measured), _hosts(measured)]
+def tables(measured: Any, hosts: str) -> list[Table]:
+    """hosts: params `synth.hosts`."""
+    return [_lpips(measured), _nearest(measured), _masks(measured), _hosts(measured, hosts)]
 
 
 def warnings(measured: Any) -> list[str]:
@@ -41,7 +42,7 @@ def warnings(measured: Any) -> list[str]:
     ]
 
 
-def _hosts(measured: Any) -> Table:
+def _hosts(measured: Any, kind: str) -> Table:
     style = measured["host_style"]
     names = {"hosts": "Hosts of synthetic masses", "real": "Real training images"}
     auc = Estimate(style["auc"], *style["ci95"])
@@ -52,7 +53,11 @@ def _hosts(measured: Any) -> Table:
     ]  # fmt: skip
     columns = [Cell(""), Cell("Images", "number"), Cell("Patients", "number"), Cell("Source"), Cell("AUC (95 % interval)", "number")]
     remark = f" ({style['reason']})" if style["reason"] else ""
-    return Table(f"Whether hosts can be told from real training images by their tissue alone; 0.5: not at all{remark}", columns, rows)
+    return Table(
+        f"Hosts of synthetic masses ({kind}): whether tissue alone tells them from real training images; 0.5: not at all{remark}",
+        columns,
+        rows,
+    )
 
 
 def lpips_rows(measured: Any) -> list[tuple[str, str]]:

@@ -13,6 +13,12 @@ def test_hosts_of_another_style_put_a_warning_over_every_conclusion():
     assert quality.warnings(made.quality(0.60)) == [] and quality.warnings({"host_style": {"auc": None, "limit": 0.6}}) == []
 
 
+def test_what_hosts_were_used_is_told():
+    table = quality.tables(made.quality(0.52), "lesion_free")[-1]
+    assert table.caption.startswith("Hosts of synthetic masses (lesion_free)")
+    assert [cell.text for cell in table.rows[0]] == ["Hosts of synthetic masses", "30", "15", "films, others", "0.520 (0.470 to 0.570)"]
+
+
 def test_the_second_source_has_a_row_a_point(tmp_path):
     results = read(made.reports(tmp_path), made.MIXTURES, list(made.SIZES))
     assert tables.second_table(results).rows == []

@@ -93,12 +93,12 @@ def test_contrasts_name_both_sides_and_their_p_values(results):
 def test_lpips_stands_beside_floor_and_ceiling():
     measured = made.quality()
     assert quality.lpips_rows(measured) == [("reconstruction", "0.100 (ceiling 0.300)"), ("random pairs", "0.200 (floor 0.150)")]
-    rows = [[cell.text for cell in row] for row in quality.tables(measured)[0].rows]
+    rows = [[cell.text for cell in row] for row in quality.tables(measured, "normals")[0].rows]
     assert rows[0] == ["Reconstruction, whole patch", "0.100 (0.090 to 0.110)", "does not apply", "0.300 (0.290 to 0.310)", "40", "12"]
     assert rows[3][1:4] == ["0.400 (0.390 to 0.410)", "0.300 (0.290 to 0.310)", "does not apply"]
     single = copy.deepcopy(measured)
     single["comparisons"][0].update(ci_low=None, ci_high=None)
-    assert quality.tables(single)[0].rows[0][1].text == "0.100"
+    assert quality.tables(single, "normals")[0].rows[0][1].text == "0.100"
 
 
 def test_definitions_follow_the_rules_of_the_evaluation():
