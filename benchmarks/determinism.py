@@ -94,6 +94,28 @@ def _numbers(value: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
         yield prefix, float(value)
 
 
+def summary(record: dict[str, Any]) -> str:
+    """The record as a page."""
+    rows = [f"| {name} | {len(record[name]['differing'])} | {', '.join(record[name]['differing'])} |" for name in ("second", "workers")]
+    apart = record["threads"]
+    moved = ", ".join(f"{name.replace('_', ' ')} {apart[name]:.3g}" for name in ("weights", "detection_scores", "metrics"))
+    return "\n".join(
+        [
+            "# Runs compared, byte by byte",
+            "",
+            f"Written by `python -m benchmarks.determinism --profile {record['profile']}`.",
+            f"Each run has {record['outputs']} outputs and reports.",
+            "",
+            "| run | that differ from the first | which |",
+            "|---|---|---|",
+            *rows,
+            "",
+            f"With {apart['of'][1]} instead of {apart['of'][0]} threads results are near, not equal. Largest differences: {moved}.",
+            "",
+        ]
+    )
+
+
 def main() -> None:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--profile", default="smoke")
@@ -114,6 +136,7 @@ def main() -> None:
     record["threads"] = {"of": [threads, RUNS["threads"]["runtime"]["threads"]], **distances(works["first"], works["threads"])}
     (args.build / f"determinism-{args.profile}.json").write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
+    (ROOT / "benchmarks/determinism.md").write_text(summary(record))
     wrong = [*record["second"]["differing"], *(path for path in record["workers"]["differing"] if path not in LISTED)]
     sys.exit(f"these differ: {wrong}" if wrong else 0)
 

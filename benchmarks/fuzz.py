@@ -108,7 +108,9 @@ def main() -> None:
         record[name]["faults"] = sum(path.suffix != ".txt" for path in (args.build.absolute() / "fuzz" / f"{name}.faults").iterdir())
         file.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
         print(f"{name}: {record[name]}", flush=True)
-    print(summary(record))
+    text = f"# Inputs fuzzed\n\nWritten by `python -m benchmarks.fuzz --seconds {args.seconds:g}`.\n\n{summary(record)}\n"
+    (ROOT / "benchmarks/fuzz.md").write_text(text)
+    print(text)
     sys.exit(any(one["faults"] for one in record.values()))
 
 
