@@ -64,6 +64,7 @@ def test_every_stage_module_is_in_the_graph_or_a_command_of_its_own():
         "run",
         "compare",
         "ablation",
+        "reader_study",
         "study",
         "clean_stale",
         "verify",

@@ -33,10 +33,10 @@ def separation(
         learn, judge = fold != held, fold == held
         if len(set(label[learn])) == 2:
             score[judge] = _scores(features[learn], label[learn], features[judge])
-    value = _auc(score, label, fold, np.ones(len(label)))
+    value = auc(score, label, fold, np.ones(len(label)))
     rng = generator(seed, "classifier interval")
     draws = [
-        _auc(score, label, fold, np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[group])
+        auc(score, label, fold, np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[group])
         for _ in range(RESAMPLES)
     ]
     low, high = np.nanquantile(draws, [0.025, 0.975])
@@ -63,10 +63,10 @@ def _scores(features: NDArray[np.float64], label: NDArray[np.int64], asked: NDAr
     return np.asarray(((asked - mean) / spread @ x.T / scale**2 + 1) @ alpha)
 
 
-def _auc(score: NDArray[np.float64], label: NDArray[np.int64], fold: NDArray[np.int64], weight: NDArray[Any]) -> float:
-    """Share of pairs (one of each label, of one fold) in their order, ties half; NaN where there is no pair."""
+def auc(score: NDArray[np.float64], label: NDArray[np.int64], fold: NDArray[np.int64], weight: NDArray[Any]) -> float:
+    """Share of pairs (one of each label, of one fold) in their order, ties half; NaN where there is no pair. All arrays (N,)."""
     right = pairs = 0.0
-    for held in range(FOLDS):
+    for held in np.unique(fold):
         low, high = (fold == held) & (label == 0), (fold == held) & (label == 1)
         weights = weight[high][:, None] * weight[low][None]
         difference = score[high][:, None] - score[low][None]

@@ -4,21 +4,32 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from pipeline.coco import bounding_box
 from pipeline.evaluation.similarity import Lpips
 from pipeline.gan.patches import turn
+from pipeline.preprocess.geometry import resize
 from pipeline.realism.sets import Set
 
 LEVEL = 0.05  # of held-out masses are as near to a training mass as this, by chance
-GREY, RING = 0.5, 0.06  # what hides the tissue around; width of what is left of it, as a share of the patch
+GREY, SPREAD = 0.5, 0.15  # mean and standard deviation of every mass when it is compared
 
 
 def alone(patches: Set) -> NDArray[np.float32]:
-    """(N, P, P) the masses with a narrow ring, the tissue around hidden: it is the host's, whoever painted the mass."""
-    width = RING * patches.images.shape[-1]
-    near = np.stack([ndimage.distance_transform_edt(~mask) <= width for mask in patches.masks])
-    return np.where(near, patches.images, np.float32(GREY))
+    """(N, P, P) the masses alone: the mask's box scaled to the patch, its mean around the mask, greys of equal mean and spread.
+
+    So neither the tissue around counts, which is the host's whoever painted the mass, nor place, size, level and contrast,
+    which insertion changes.
+    """
+    side = patches.images.shape[-1]
+    found = np.empty_like(patches.images)
+    for k, (image, mask) in enumerate(zip(patches.images, patches.masks, strict=True)):
+        x, y, w, h = bounding_box(mask)
+        part, inside = image[y : y + h, x : x + w], mask[y : y + h, x : x + w]
+        scaled = resize(np.where(inside, part, part[inside].mean()).astype(np.float32), (side, side))
+        spread = max(float(part[inside].std()), 1e-4)
+        found[k] = np.clip(GREY + SPREAD * (scaled - part[inside].mean()) / spread, 0, 1)
+    return found
 
 
 def nearest(lpips: Lpips, patches: Set, training: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -33,8 +33,8 @@ DEFINITIONS = {
     "classifier": "AUC of telling real patches from others: frozen VGG-16 features, linear classifier, 5 folds by patient; 0.5 is "
     "perfect. real: two halves of the real patients (mean of 10 divisions). paste: real masses cut out hard and pasted, which must be told",
     "seam": "the same between patches that the generator of healthy tissue filled and the same places untouched",
-    "copies": "share of masses nearer to a training mass (LPIPS, tissue hidden, all turns) than the nearest 5 % of held-out real ones; "
-    "copy_paste, which copies, shows what the measure sees",
+    "copies": "share of masses nearer to a training mass (LPIPS of the masses alone, scaled to their boxes, all turns) than the nearest "
+    "5 % of held-out real ones; copy_paste, which copies, shows what the measure sees",
     **{f"lesions.{key}": text for key, text in lesions.DEFINITIONS.items()},
 }
 
