@@ -13,6 +13,8 @@ import numpy as np
 
 from pipeline.errors import PipelineError
 from pipeline.io import write_png
+from tests.data.cbis_files import as_in_tables
+from tests.data.cbis_files import image as image_of_cbis
 from tests.data.files import film, write_dicom
 from tests.data.ljpeg_files import encode
 
@@ -207,6 +209,25 @@ def ddsm_seeds(folder: Path) -> list[bytes]:
     return [f"{header}\n---\n{overlay}".encode()]
 
 
+def cbis(data: bytes, folder: Path) -> None:
+    """The table of masses."""
+    from pipeline.data.cbis_ddsm import cases
+
+    table = folder / CBIS
+    if not table.is_file():
+        as_in_tables(folder, [image_of_cbis("P_00001_LEFT_CC", (5, 5, 6), (20, 20, 5)), image_of_cbis("P_00002_RIGHT_MLO", (9, 9, 7))])
+    table.write_bytes(data)
+    list(cases(folder, "all"))
+
+
+CBIS = "mass_case_description_train_set.csv"
+
+
+def cbis_seeds(folder: Path) -> list[bytes]:
+    as_in_tables(folder, [image_of_cbis("P_00001_LEFT_CC", (5, 5, 6), (20, 20, 5)), image_of_cbis("P_00002_RIGHT_MLO", (9, 9, 7))])
+    return [next(folder.rglob(CBIS)).read_bytes()]
+
+
 def checkpoint(data: bytes, folder: Path) -> None:
     from pipeline.training.checkpoints import load_state
 
@@ -245,6 +266,7 @@ TARGETS = {
     name: Target(globals()[name], globals()[f"{name}_seeds"])
     for name in (
         *("image", "dicom", "ljpeg", "coco", "table", "canonical", "params", "mias", "inbreast", "ddsm"),
+        "cbis",
         *("checkpoint", "detections"),
     )
 }
