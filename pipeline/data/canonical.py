@@ -99,7 +99,8 @@ class Journal:
         if self.path.is_file():
             for line in self.path.read_text(encoding="utf-8").split("\n")[:-1]:
                 case, lesions = json.loads(line)
-                if all((folder / name).stat().st_size for name in (case["image"], *(one["mask"] for one in lesions))):
+                files = [folder / name for name in (case["image"], *(one["mask"] for one in lesions))]
+                if all(file.is_file() and file.stat().st_size for file in files):
                     self.rows[case["image_id"]] = (case, lesions)
         self.file = self.path.open("w", encoding="utf-8")
         for row in self.rows.values():

@@ -81,10 +81,10 @@ def units(truth: Truth, unit: Unit) -> tuple[Ints, Ints]:
 
 
 def counted(truth: Truth, images: Images) -> Bools:
-    """(I,) the images that count for false positives: `all`, those with a `lesion`, or the `normal` rest."""
+    """(I,) the images that count for false positives: `all`, those with a `lesion`, or the `normal` ones (nothing outlined)."""
     if images not in IMAGES:
         raise PipelineError(f"images {images!r}: use one of {', '.join(IMAGES)}")
-    return {"all": np.ones(len(truth.images), bool), "lesion": truth.has_lesion, "normal": ~truth.has_lesion}[images]
+    return {"all": np.ones(len(truth.images), bool), "lesion": truth.has_lesion, "normal": truth.is_normal}[images]
 
 
 def events(truth: Truth, detections: Detections, matches: Matches, unit: Unit = "image", images: Images = "all") -> Events:

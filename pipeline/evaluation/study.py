@@ -134,7 +134,7 @@ def evaluate(truth: Truth, points: Sequence[Point], rules: Rules, n_resamples: i
             "recall_score": rules.recall_score, "bootstrap": n_resamples, "seed": seed,
         },
         "test": {
-            "n_images": len(truth.images), "n_normal_images": int((~truth.has_lesion).sum()), "n_lesions": len(truth.lesions),
+            "n_images": len(truth.images), "n_normal_images": int(truth.is_normal.sum()), "n_lesions": len(truth.lesions),
             "n_patients": truth.n_patients, "n_patients_with_lesions": compare.clusters(runs), "resampled": truth.resampled,
         },
         "points": blocks, "contrasts": contrasts, "recovered": _recovered(points, runs, seed),

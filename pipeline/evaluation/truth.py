@@ -69,6 +69,11 @@ class Truth:
         return np.bincount(self.lesions.image, minlength=len(self.images)) > 0
 
     @property
+    def is_normal(self) -> Bools:
+        """(I,) whether an image holds neither a lesion nor an ignored region: one with a benign mass alone is not normal."""
+        return ~self.has_lesion & (np.bincount(self.regions.image, minlength=len(self.images)) == 0)
+
+    @property
     def n_patients(self) -> int | None:
         """None where some image lacks a patient."""
         return self.n_clusters if self.resampled == "patients" else None

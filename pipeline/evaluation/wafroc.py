@@ -23,14 +23,14 @@ def cases(truth: Truth) -> tuple[str, Bools]:
     sources apart, so their false positives say nothing about this one. Images without a source count as one source.
     """
     sources = np.array(["" if missing(image.get("source")) else str(image["source"]) for image in truth.images])
-    normal = ~truth.has_lesion & np.isin(sources, sources[truth.has_lesion])
+    normal = truth.is_normal & np.isin(sources, sources[truth.has_lesion])
     return ("wafroc", normal) if normal.any() else ("wafroc1", truth.has_lesion)
 
 
 def notes(truth: Truth) -> list[str]:
     """What a reader must know about the figure for this test set."""
     name, used = cases(truth)
-    others = int((~truth.has_lesion & ~used).sum())
+    others = int((truth.is_normal & ~used).sum())
     found = ["no normal images of the same source: wafroc1 (false positives of the images with lesions) is given, not wafroc"]
     return (found if name == "wafroc1" else []) + ([f"{others} normal images of other sources are left out of {name}"] if others else [])
 

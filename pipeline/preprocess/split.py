@@ -13,7 +13,7 @@ PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 
 class Divided(Protocol):
-    """What is needed of a case (pipeline.data.canonical.StoredCase)."""
+    """What is needed of a case (pipeline.data.records.StoredCase)."""
 
     @property
     def image_id(self) -> str: ...

@@ -20,7 +20,7 @@ class Definition(NamedTuple):
 
 
 Make = Callable[[re.Match[str], Evaluate], Definition]
-COUNTED = {"all": "all test images", "lesion": "test images with a lesion", "normal": "test images without a lesion"}
+COUNTED = {"all": "all test images", "lesion": "test images with a lesion", "normal": "test images in which nothing is outlined"}
 FURTHER = {"fp": "count as false positives", "ignore": "count neither way"}
 
 

@@ -14,6 +14,13 @@ def iou(a: list[float], b: list[float], crowd: bool = False) -> float:
     return inside / (a[2] * a[3] if crowd else a[2] * a[3] + b[2] * b[3] - inside)
 
 
+def counted_images(gt: dict[str, Any], images: str) -> list[Any]:
+    """Images with a lesion, normal ones (nothing outlined, not even to be ignored), or all."""
+    sick, outlined = ({a["image_id"] for a in gt["annotations"] if not (only and a["iscrowd"])} for only in (True, False))
+    chosen = {"all": lambda i: True, "lesion": lambda i: i in sick, "normal": lambda i: i not in outlined}[images]
+    return [i["id"] for i in gt["images"] if chosen(i["id"])]
+
+
 def quality(box: list[float], target: list[float], hit: str, spacing: float, crowd: bool = False) -> float | None:
     """How well a box matches a target, None where it does not."""
     kind, _, limit = hit.partition(":")
@@ -66,8 +73,7 @@ def evaluate(
 ) -> list[tuple[float, float, float]]:
     """(fp_per_image, sensitivity, threshold) of every distinct score, thresholds descending."""
     lesions = [a for a in gt["annotations"] if not a["iscrowd"]]
-    sick = {a["image_id"] for a in lesions}
-    counted = [i["id"] for i in gt["images"] if images == "all" or (images == "lesion") == (i["id"] in sick)]
+    counted = counted_images(gt, images)
     by_id = {i["id"]: i for i in gt["images"]}
 
     def unit_of(lesion: dict[str, Any]) -> Any:
@@ -98,7 +104,7 @@ def wafroc(gt: dict[str, Any], results: list[dict[str, Any]], hit: str = "iou:0.
     """Every pair of an image for false positives and a lesion, as the figure of merit is defined."""
     lesions = [a for a in gt["annotations"] if not a["iscrowd"]]
     sick = {a["image_id"] for a in lesions}
-    cases = [i["id"] for i in gt["images"] if i["id"] not in sick] or sorted(sick)
+    cases = counted_images(gt, "normal") or sorted(sick)
     thresholds = sorted({d["score"] for d in results}, reverse=True)
     steps = [(t, *at_threshold(gt, results, t, hit, "fp")) for t in thresholds]
 
