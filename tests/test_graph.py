@@ -78,3 +78,9 @@ def test_profiles_are_valid(profile):
 
     params = check(merge(read_yaml(ROOT / "params.yaml"), read(profile, ROOT / "profiles")))
     assert params != load(ROOT / "params.yaml")
+
+
+def test_first_weights_of_a_detector_train_no_generator_again():
+    """They lie in an out of their own, which detectors alone depend on."""
+    assert "data/backbone" in stage("weights")["outs"] and "data/weights" in stage("weights")["outs"]
+    assert {name for name in STAGES if "data/backbone" in stage(name)["deps"]} == {"train_detector"}
