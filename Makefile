@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint smoke ablation study bench clean clean-stale verify repair audit
+.PHONY: help setup run test lint smoke ablation study docs bench clean clean-stale verify repair audit
 BENCHMARKS ?= froc phantom
 
 help: ## this list
@@ -43,6 +43,11 @@ study: setup ## params.yaml on every fold, pooled and compared (STUDY="--fractio
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+docs: ## the documentation as a site in build/site, made in an environment of its own (.venv.docs)
+	test -x .venv.docs/bin/mkdocs || $(PYTHON) -m venv .venv.docs
+	.venv.docs/bin/python -m pip install --quiet -r requirements-docs.txt
+	.venv.docs/bin/mkdocs build --quiet --strict
 
 bench: setup ## the benchmarks that need no data (BENCHMARKS="froc phantom" picks some)
 	@for name in $(BENCHMARKS); do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name || exit; done

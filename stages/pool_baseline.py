@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", choices=("fresh", "copy_paste", "poisson", "blob", "hosts"), help="which pool")
+    parser.add_argument("name", help="which pool")
 
 
 def run(args: argparse.Namespace, params: "Params") -> None:
+    from pipeline.errors import PipelineError
     from pipeline.synthesis import fresh, inserting
     from pipeline.synthesis.pool import write
     from pipeline.synthesis.sources import Sources
@@ -38,6 +39,8 @@ def run(args: argparse.Namespace, params: "Params") -> None:
         "blob": lambda: inserting.blob(sources, placer),
         "hosts": lambda: inserting.hosts(placer),
     }
+    if args.name not in methods:
+        raise PipelineError(f"no pool {args.name} is built here; pools are {', '.join(methods)}")
     write(args.name, methods[args.name](), getattr(params.pools, args.name).n, params.seed, Path("data/pools") / args.name)
 
 
