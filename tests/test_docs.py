@@ -31,6 +31,7 @@ RUN = {
     r"python -m stages.detect .*": ("tests/detection/test_new_images.py", "--images"),
     r"python -m pipeline.evaluation.froc .*": ("tests/evaluation/test_froc.py", "pipeline.evaluation.froc"),
     r"python -m pipeline.evaluation.compare .*": ("tests/evaluation/test_compare.py", "pipeline.evaluation.compare"),
+    r"python -m pipeline.synthesis.generate .*": ("tests/synthesis/test_generate.py", "pipeline.synthesis.generate"),
     r"python -m pipeline.cluster .*": ("tests/test_cluster.py", "pipeline.cluster"),
     r"dvc exp run .*gen.labels=two.*": (HOUR, "stages.ablation"),
     r"dvc exp run .*gen.arch=crn.*": (HOUR, "gen.arch=crn"),
@@ -117,7 +118,9 @@ def test_every_page_is_in_the_menu_and_links_lead_somewhere():
         assert f": {page.name}\n" in menu, f"add {page.name} to nav in mkdocs.yml"
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
-            assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link} is not there"
+            target = page.parent / link
+            written = target.parent.name == "benchmarks" and target.with_suffix(".py").is_file()  # by its benchmark, when that has run
+            assert link.startswith("http") or target.exists() or written, f"{page.name}: {link} is not there"
 
 
 def test_the_detector_of_the_page_can_be_built(tmp_path):
