@@ -66,16 +66,16 @@ def _balance(balance: dict[str, Any]) -> Table:
     return Table("Balance of the parts: reported, not forced", [Cell(name) for name in names], rows)
 
 
-def pictures(found: Quality, shown: bool, n: int | None = None) -> list[dict[str, Any]]:
-    """The first n mammograms (all of them: None) for the page's macro `mammogram`; none where pixels may not be shown."""
+def pictures(found: Quality, shown: bool, n: int) -> list[dict[str, Any]]:
+    """The first n mammograms for the page's macro `mammogram`; none where pixels may not be shown."""
     return found.entries[:n] if shown else []
 
 
 def write(found: Quality, shown: bool, path: Path) -> None:
-    """The QC sheet: one HTML page that opens without a network."""
+    """The QC sheet: one HTML page that opens without a network. shown: whether pixels may be; outlines always are."""
     content = {
         "title": "Data QC", "subtitle": f"{len(found.entries)} mammograms, worst first.", "notices": [],
-        "tables": tables(found), "mammograms": pictures(found, shown), "data": None,
+        "tables": tables(found), "mammograms": found.entries, "pixels": shown, "data": None,
     }  # fmt: skip
     path.write_text(page.render("qc.html", [], **content), encoding="utf-8")
 

@@ -159,6 +159,7 @@ def test_no_file_of_a_report_without_real_pixels_holds_any(tmp_path, shown):
     pages = [(inputs["reports"] / name).read_text() for name in ("index.html", "qc.html")]
     assert [text.count("data:image/png") for text in pages] == ([3, 0] if shown else [0, 0])
     assert [text.count("data:image/jpeg") for text in pages] == ([3, 3] if shown else [0, 0])
+    assert [text.count('class="lesion"') for text in pages] == ([3, 3] if shown else [0, 3])  # outlines are no pixels
 
 
 def test_qc_counts_and_names_what_is_doubtful(built):
