@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from pipeline.params import Params
 
     Run = Callable[[argparse.Namespace, Params], None]
+
+TRACEBACK = Path(".resume/traceback.txt")
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -39,15 +42,34 @@ def stage_main(run: "Run", doc: str | None, arguments: Callable[[argparse.Argume
 
 
 def guarded(work: Callable[[], None], debug: bool = False) -> None:
-    """Call `work`; a PipelineError, or trouble with the disk, ends the process with status 2 and a message on stderr."""
+    """Call `work`; an error ends the process with a line on stderr, and with a traceback where `debug` asks for one.
+
+    Status 2: a PipelineError, trouble with the machine, a package that is missing. Status 1: a fault of the program; its
+    traceback is kept in .resume/traceback.txt, since what took hours to reach should not have to be run again to be seen.
+    """
     from pipeline.errors import PipelineError, of_system
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         work()
-    except (PipelineError, OSError, MemoryError, RuntimeError) as error:
-        shown = error if isinstance(error, PipelineError) else of_system(error)
-        if debug or shown is None:
+    except Exception as error:
+        if debug:
             raise
-        print(f"error: {shown}", file=sys.stderr)
-        sys.exit(2)
+        shown = str(error) if isinstance(error, PipelineError) else of_system(error)
+        if isinstance(error, ModuleNotFoundError):
+            shown = f"{sys.executable} has no package {error.name}; `. .venv/bin/activate` first, or `make setup`"
+        print(f"error: {shown or _fault(error)}", file=sys.stderr)
+        sys.exit(2 if shown else 1)
+
+
+def _fault(error: Exception) -> str:
+    """One line about an unexpected exception; its traceback goes to a file."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    said = (str(error).splitlines() or [""])[0]
+    where = f"{type(error).__name__}: {said} ({Path(last.filename).name}, line {last.lineno})"
+    try:
+        TRACEBACK.parent.mkdir(exist_ok=True)
+        TRACEBACK.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError:
+        return f"{where}; this is a fault of the program, --debug shows the traceback"
+    return f"{where}; this is a fault of the program, its traceback is in {TRACEBACK} (--debug shows it)"

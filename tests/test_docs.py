@@ -44,7 +44,8 @@ RUN = {
     r"dvc plots show": ("tests/report/test_plots.py", '"plots", "show"'),
     r"dvc repro( -f ingest| preprocess| --single-item ingest)?": ("tests/conftest.py", '"dvc", "repro"'),
     r"for fold in .*": ("tests/comparison/test_joint.py", "folds"),
-    r"tail -f .*": None,  # never ends
+    r"python -m pipeline.live": ("tests/test_live.py", "pipeline.live"),
+    r"(tail -f|tensorboard) .*": None,  # never ends
     r"(\.venv/bin/pip install ray|git push|dvc remote add .*|srun .*|sbatch .*)": None,  # needs a cluster
     r"(dvc stage list .*|dvc repro \$.*|'cell=.*)": None,  # the same
 }

@@ -83,15 +83,19 @@ def test_a_device_that_is_full_says_so(capsys):
     assert "the disk is full; free some space" in message(work, capsys)
 
 
-def test_full_memory_is_one_line_and_other_errors_keep_their_traceback(capsys):
+def test_full_memory_is_one_line_and_other_errors_keep_their_traceback(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert "lower batch sizes" in message(lambda: bytearray(1 << 60), capsys)
     for error in (RuntimeError("a bug"), FileNotFoundError(errno.ENOENT, "no", "x")):
 
         def work(error=error):
             raise error
 
-        with pytest.raises(type(error)):
+        with pytest.raises(SystemExit) as ended:
             guarded(work)
+        assert ended.value.code == 1 and type(error).__name__ in (tmp_path / ".resume/traceback.txt").read_text()
+        with pytest.raises(type(error)):
+            guarded(work, debug=True)
 
 
 def test_a_corrupt_image_is_named_with_what_to_do(tmp_path):
