@@ -37,8 +37,8 @@ def warnings(measured: Any) -> list[str]:
         return []
     return [
         "The hosts of synthetic masses differ in style from the real training images: features of tissue alone tell them apart with an "
-        f"AUC of {number(style['auc'])} (limit {number(style['limit'])}). Every difference between points below may be due to the "
-        "style of the hosts, not to synthesis."
+        f"AUC of {whole(Estimate(style['auc'], *style['ci95']))}, limit {number(style['limit'])}. Every difference "
+        "between points below may be due to the style of the hosts, not to synthesis."
     ]
 
 

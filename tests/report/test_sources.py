@@ -9,7 +9,7 @@ from tests.report import made
 
 def test_hosts_of_another_style_put_a_warning_over_every_conclusion():
     (said,) = quality.warnings(made.quality(0.61))
-    assert "AUC of 0.61" in said and "style of the hosts, not to synthesis" in said
+    assert "AUC of 0.610 (0.560 to 0.660), limit 0.6" in said and "style of the hosts, not to synthesis" in said
     assert quality.warnings(made.quality(0.60)) == [] and quality.warnings({"host_style": {"auc": None, "limit": 0.6}}) == []
 
 
