@@ -2,14 +2,17 @@
 
 from typing import Any
 
+from pipeline.report import realism
 from pipeline.report.results import Estimate
 from pipeline.report.tables import Cell, Table, number, whole
 
 PROTOCOLS = {"reconstruction": "Reconstruction", "unpaired": "Random pairs"}
 AREAS = {"patch": "whole patch", "region": "mask and margin"}
+RIVALS = {"copy_paste": "Real masses, soft edges", "poisson": "Real masses, Poisson-blended"}
 COLUMNS = {"generated": "Generated", "real": "Floor: real against real", "blank": "Ceiling: mass left out"}
 SHEETS = {
     "patches": "Inserted masses (columns): host tissue, the generator's input, the result, and the most similar real training patch.",
+    "copies": "Generated masses that are flagged as copies, nearest first, and the training masses they are nearest to.",
     "mammograms": "Synthetic mammograms as they are and with the boxes of their annotations.",
 }
 TERMS = {
@@ -27,7 +30,7 @@ TERMS = {
 
 def tables(measured: Any, hosts: str) -> list[Table]:
     """hosts: params `synth.hosts`."""
-    return [_lpips(measured), _nearest(measured), _masks(measured), _hosts(measured, hosts)]
+    return [_lpips(measured), _nearest(measured), _masks(measured), *realism.tables(measured), _hosts(measured, hosts)]
 
 
 def warnings(measured: Any) -> list[str]:
@@ -76,7 +79,7 @@ def lpips_rows(measured: Any) -> list[tuple[str, str]]:
 
 def definitions(measured: Any) -> list[tuple[str, str]]:
     """(term, text) as the measurement states them."""
-    return [(term, f"{measured['definitions'][key]}.") for key, term in TERMS.items()]
+    return [*((term, f"{measured['definitions'][key]}.") for key, term in TERMS.items()), *realism.definitions(measured)]
 
 
 def _by_key(measured: Any) -> dict[tuple[str, str, str], Estimate]:
@@ -89,13 +92,15 @@ def _by_key(measured: Any) -> dict[tuple[str, str, str], Estimate]:
 def _lpips(measured: Any) -> Table:
     found = _by_key(measured)
     sizes = {(one["protocol"], one["area"]): (one["n"], one["patients"]) for one in measured["comparisons"]}
+    rivals = {what: name for what, name in RIVALS.items() if any(key[2] == what for key in found)}
+    shown = {**COLUMNS, **rivals}
     rows = []
     for protocol, title in PROTOCOLS.items():
         for area, where in AREAS.items():
-            values = [found.get((protocol, area, what)) for what in COLUMNS]
+            values = [found.get((protocol, area, what)) for what in shown]
             cells = [Cell(whole(one), "number") if one else Cell("does not apply", "none") for one in values]
             rows.append([Cell(f"{title}, {where}"), *cells, *(Cell(str(n), "number") for n in sizes[protocol, area])])
-    columns = [Cell("Protocol"), *(Cell(name, "number") for name in (*COLUMNS.values(), "Pairs", "Patients"))]
+    columns = [Cell("Protocol"), *(Cell(name, "number") for name in (*shown.values(), "Pairs", "Patients"))]
     return Table("LPIPS (AlexNet), mean with 95 % interval; lower is more similar", columns, rows)
 
 
