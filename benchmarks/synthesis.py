@@ -38,6 +38,7 @@ FURTHER: dict[str, dict[str, Any]] = {
     "tri_unet_smooth": {"arch": "unet", "labels": "tri", "grain": False},
 }
 SEAM = "tri_unet"  # the generator whose like is trained on healthy tissue too
+DISTANCES = ("kid", "fid", "precision", "recall", "density", "coverage")
 LPIPS = [(protocol, area) for protocol in ("reconstruction", "unpaired") for area in ("patch", "region")]
 
 
@@ -153,10 +154,7 @@ def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, An
     def block(runs: list[Any], what: str, arm: str) -> dict[str, Any]:
         protocols = [one for one in LPIPS if what in ("generated",) or one[0] == "unpaired"]
         found = {f"lpips_{p}_{a}": over_seeds([lpips(run, what, p, a) for run in runs]) for p, a in protocols}
-        found |= {
-            key: over_seeds([run["distances"][arm][key] for run in runs])
-            for key in ("kid", "fid", "precision", "recall", "density", "coverage")
-        }
+        found |= {key: over_seeds([run["distances"][arm][key] for run in runs]) for key in DISTANCES}
         found["classifier_auc"] = over_seeds([run["classifier"][arm]["auc"] for run in runs])
         if arm in runs[0]["copies"]:
             found["copy_share"] = over_seeds([run["copies"][arm]["share"] for run in runs])
@@ -167,7 +165,9 @@ def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, An
     any_runs = next(iter(reports.values()))
     results = {name: block(runs, "generated", "gan") for name, runs in reports.items()}
     controls = {what: block(any_runs, what, what) for what in ("real", "copy_paste", "poisson")}
-    controls["paste"] = {"classifier_auc": over_seeds([run["classifier"]["paste"]["auc"] for run in any_runs])}
+    for what in ("paste", "untouched"):
+        controls[what] = {"classifier_auc": over_seeds([run["classifier"][what]["auc"] for run in any_runs])}
+        controls[what] |= {key: over_seeds([run["distances"][what][key] for run in any_runs]) for key in DISTANCES}
     seam = [run["seam"]["sham"]["auc"] for run in reports.get(SEAM, []) if "seam" in run]
     return {
         "settings": {"seeds": args.seeds, "iterations": args.iterations, "n": args.n, "height": args.height, "patch_px": 64},
@@ -179,17 +179,17 @@ def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, An
 
 
 def write_report(args: argparse.Namespace, results: dict[str, Any]) -> None:
-    """README.md, results.json, lpips.png, and the contact sheets of the generator that the classifier is least sure of."""
-    best = min(results["generators"], key=lambda name: results["generators"][name]["classifier_auc"]["mean"])
+    """README.md, results.json, lpips.png, and the contact sheets of one training: the paper's method, where it is among them."""
+    shown = SEAM if SEAM in results["generators"] else next(iter(results["generators"]))
     write_json(args.out / "results.json", results)
     _figure(results, args.out)
-    quality = args.work / "cells" / best / str(args.seeds[0]) / "quality"
+    quality = args.work / "cells" / shown / str(args.seeds[0]) / "quality"
     sheets = [path.name for path in sorted(quality.glob("*.png"))]
     for name in sheets:
         shutil.copyfile(quality / name, args.out / name)
-    shutil.copyfile(args.work / "cells" / best / str(args.seeds[0]) / "models/infill/samples.png", args.out / "samples.png")
+    shutil.copyfile(args.work / "cells" / shown / str(args.seeds[0]) / "models/infill/samples.png", args.out / "samples.png")
     notes = args.out / "NOTES.md"
-    text = _readme(args, results, best, [*sheets, "samples.png"])
+    text = _readme(args, results, shown, [*sheets, "samples.png"])
     write_text(args.out / "README.md", text + ("\n" + notes.read_text(encoding="utf-8") if notes.is_file() else ""))
 
 
@@ -225,11 +225,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
 
-def _readme(args: argparse.Namespace, results: dict[str, Any], best: str, sheets: Sequence[str]) -> str:
+def _readme(args: argparse.Namespace, results: dict[str, Any], shown: str, sheets: Sequence[str]) -> str:
     everything = {**results["generators"], **results["controls"]}
     columns = [f"lpips_{protocol}_{area}" for protocol, area in LPIPS]
-    realism = ["classifier_auc", "kid", "fid", "precision", "recall", "density", "coverage", "copy_share"]
-    look = sorted(key for key in results["generators"][best] if key.startswith("ks_"))
+    realism = ["classifier_auc", *DISTANCES, "copy_share"]
+    look = sorted(key for key in results["generators"][shown] if key.startswith("ks_"))
     seeds = f"{len(args.seeds)} training{'s' if len(args.seeds) > 1 else ''}"
     command = f"python -m benchmarks.synthesis --seeds {' '.join(map(str, args.seeds))} --iterations {args.iterations} --n {args.n}"
     return f"""# Synthesis on real masses
@@ -255,6 +255,9 @@ of real patches.
         )
     }
 
+`untouched` is what a generator that paints nothing would get: a number near it is no merit unless contrast and sharpness below are near
+those of real masses.
+
 Lesion statistics: largest difference of the distribution functions of real and generated masses (real: of training and held-out masses).
 
 {
@@ -268,7 +271,7 @@ Lesion statistics: largest difference of the distribution functions of real and 
 
 ![LPIPS of every training](lpips.png)
 
-Contact sheets of {best}, training {args.seeds[0]}:
+Contact sheets of {shown}, training {args.seeds[0]}:
 
 {chr(10).join(f"![{Path(name).stem}]({name})" for name in sheets)}
 

@@ -31,7 +31,8 @@ DEFINITIONS = {
     "published values); precision, recall, density, coverage on the same features, 5 neighbours. real: two halves of the real patients. "
     "All on sets of equal size",
     "classifier": "AUC of telling real patches from others: frozen VGG-16 features, linear classifier, 5 folds by patient; 0.5 is "
-    "perfect. real: two halves of the real patients (mean of 10 divisions). paste: real masses cut out hard and pasted, which must be told",
+    "perfect. untouched: the places without a mass; a generator that paints hardly any comes near it, so read this beside the contrast of "
+    "lesions. real: two halves of the real patients (mean of 10 divisions). paste: real masses cut out hard and pasted, which must be told",
     "seam": "the same between patches that the generator of healthy tissue filled and the same places untouched",
     "copies": "share of masses nearer to a training mass (LPIPS of the masses alone, scaled to their boxes, all turns) than the nearest "
     "5 % of held-out real ones; copy_paste, which copies, shows what the measure sees",
@@ -89,6 +90,11 @@ class Given:
         return {name: self.made(inserting.copy_paste(self.sources, self.placer, BLENDS[name]), name, context=1.0) for name in names}
 
     @cached_property
+    def untouched(self) -> Set:
+        """The places of the pools without a mass: what a generator that paints nothing would make."""
+        return self.made(inserting.hosts(self.placer), "untouched")
+
+    @cached_property
     def healthy(self) -> dict[str, Set] | None:
         """Holes that the generator of healthy tissue filled, and the same places untouched; None where it was not trained."""
         folder = self.models / "sham"
@@ -100,7 +106,7 @@ class Given:
             else inserting.MASKS[self.synth.masks](self.sources)
         )
         filled = inserting.gan(self.sources, self.placer, infill.load(folder), draw, self.synth.blend, labelled=False)
-        return {"sham": self.made(filled, "sham"), "untouched": self.made(inserting.hosts(self.placer), "untouched")}
+        return {"sham": self.made(filled, "sham"), "untouched": self.untouched}
 
     def made(self, method: Method, name: str, context: float = sets.CONTEXT) -> Set:
         return sets.made(method, self.n, self.infiller.patch_px, name, context)
@@ -154,7 +160,11 @@ def _distances(given: Given) -> tuple[dict[str, Any], dict[str, Any]]:
     first = halves(given.all_real.patients, given.seed, 0)
     size = min(given.n, int(first.sum()), int((~first).sum()))
     reference, floor = real[first][:size], real[~first][:size]
-    rows = {"real": floor, "gan": given.features(given.gan)[0], **{name: given.features(one)[0] for name, one in given.others.items()}}
+    rows = {
+        "real": floor,
+        "gan": given.features(given.gan)[0],
+        **{name: given.features(one)[0] for name, one in {**given.others, "untouched": given.untouched}.items()},
+    }
     return {
         "distances": {
             name: {"kid": distances.kernel(reference, other[:size]), "fid": distances.frechet(reference, other[:size]),
@@ -169,7 +179,7 @@ def _classifier(given: Given) -> tuple[dict[str, Any], dict[str, Any]]:
     real, patients = given.features(given.all_real)[1][chosen], [given.all_real.patients[index] for index in chosen]
     rows = {
         name: classifier.separation(real, given.features(one)[1], (patients, one.patients), given.seed)
-        for name, one in {"gan": given.gan, **given.others}.items()
+        for name, one in {"gan": given.gan, **given.others, "untouched": given.untouched}.items()
     }
     floors = []
     every = given.features(given.all_real)[1]

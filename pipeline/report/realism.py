@@ -10,6 +10,7 @@ ARMS = {
     "poisson": "Real masses, Poisson-blended",
     "copy_paste": "Real masses, soft edges",
     "paste": "Real masses, cut out hard",
+    "untouched": "The same places without a mass",
     "real": "Floor: real against real",
 }
 STATISTICS = {
