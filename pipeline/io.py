@@ -23,6 +23,7 @@ from pipeline.errors import PipelineError
 PNG_HEADER = 33  # bytes of the signature and the IHDR chunk
 SYNTHETIC = b"Synthetic mammogram"  # keyword of the mark
 MAX_PIXELS = 1 << 27  # of one image; the largest films of the DDSM have 4 to 5 * 10^7
+MAX_BYTES = 8 * MAX_PIXELS  # of one image file
 FORMATS = ("PNG", "TIFF", "BMP", "PPM", "JPEG", "JPEG2000")
 
 
@@ -116,6 +117,7 @@ def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """
     if not path.is_file():
         raise PipelineError(f"{path}: no such image")
+    check_bytes(path)
     coded = np.fromfile(path, np.uint8)
     check_size(path, *_size(path, coded))
     try:
@@ -144,6 +146,13 @@ def _size(path: Path, coded: NDArray[np.uint8]) -> tuple[int, int]:
     except Exception:  # a damaged header raises a dozen kinds
         raise PipelineError(f"{path}: cannot be decoded (truncated or no image; {', '.join(FORMATS)} are read)") from None
     return height, width
+
+
+def check_bytes(path: Path) -> None:
+    """Refuse a file that no image of `MAX_PIXELS` needs, before it is read. Raises PipelineError."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise PipelineError(f"{path}: has {size} bytes; no mammogram needs more than {MAX_BYTES}")
 
 
 def check_size(path: Path | str, height: int, width: int) -> None:

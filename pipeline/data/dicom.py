@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.data import apart
 from pipeline.data.reading import Mammogram, full_range, positive
 from pipeline.errors import PipelineError
-from pipeline.io import check_size
+from pipeline.io import check_bytes, check_size
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -62,6 +62,7 @@ def _load(path: Path) -> tuple["Dataset", NDArray[Any]]:
 
     if not path.is_file():
         raise PipelineError(f"{path}: no such file")
+    check_bytes(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

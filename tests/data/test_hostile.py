@@ -50,6 +50,14 @@ def test_images_too_large_by_their_header_are_not_decoded(tmp_path, width, heigh
         read_image(tmp_path / "bomb.png")
 
 
+@pytest.mark.parametrize("name", ["big.png", "big.dcm"])
+def test_a_file_of_many_gigabytes_is_not_read(tmp_path, name):
+    with open(tmp_path / name, "wb") as file:
+        file.truncate(40 << 30)  # takes no space
+    with pytest.raises(PipelineError, match=f"{name}: has 42949672960 bytes"):
+        (dicom.read if name.endswith("dcm") else read_image)(tmp_path / name)
+
+
 def test_a_compression_bomb_holds_no_more_than_its_header_says(tmp_path):
     coded = png(10, 10)
     bomb = zlib.compress(bytes(400_000_000), 9)
