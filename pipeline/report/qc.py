@@ -9,6 +9,8 @@ from pipeline.report.tables import Cell, Table
 
 WORST = 12  # shown on the page of the report; the sheet holds all
 FLAGGED = 40  # rows of the table of doubtful mammograms
+PARTS = ("train", "val", "test")
+KINDS = ("patients", "images", "lesions", "ignored", "patches")
 NOTED = {
     "laterality_mismatch": "face the other side than recorded",
     "no_muscle_in_mlo": "MLO views without a muscle",
@@ -35,15 +37,14 @@ def read(prepared: Path) -> Quality:
 def tables(found: Quality) -> list[Table]:
     """Counts of the parts, counts of what is doubtful, and the doubtful mammograms by name."""
     parts = found.summary["parts"]
-    kinds = list(next(iter(parts.values())))
-    counts = [[Cell(part), *(Cell(str(one[kind]), "number") for kind in kinds)] for part, one in parts.items()]
+    counts = [[Cell(part), *(Cell(str(parts[part][kind]), "number") for kind in KINDS)] for part in PARTS if part in parts]
     noted = [[Cell(text), Cell(str(len(found.summary[key])), "number")] for key, text in NOTED.items() if key in found.summary]
     noted.append([Cell("with assumed pixel spacing"), Cell(str(found.summary["spacing_assumed"]), "number")])
     doubtful = [one for one in found.entries if one["flags"]]
     rows = [[Cell(one["image_id"]), Cell(one["part"]), Cell("; ".join(one["flags"]))] for one in doubtful[:FLAGGED]]
     more = f" (the first {FLAGGED} of {len(doubtful)})" if len(doubtful) > FLAGGED else ""
     made = [
-        Table("Parts of the data; ignored: findings that are not looked for", _columns("Part", *kinds), counts),
+        Table("Parts of the data; ignored: findings that are not looked for", _columns("Part", *KINDS), counts),
         _balance(found.summary["balance"]),
         Table("What preprocessing changed, dropped or doubts", _columns("Mammograms", "Count"), noted),
     ]
