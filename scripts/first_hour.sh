@@ -22,8 +22,10 @@ step "an experiment and a look at it"
 dvc exp run --name crn -S gen.arch=crn | tee crn.log | grep "Running stage"
 if grep -E "Running stage '(train_detector|detect)@(real|traditional)" crn.log; then echo "a detector without GAN images ran again"; exit 1; fi
 dvc metrics show
-dvc metrics diff
-dvc exp show --only-changed --drop 'models|data|pipeline|stages|predictions' --no-pager
+dvc metrics diff | tee diff.log
+if [ "$(wc -L < diff.log)" -gt 100 ]; then echo "dvc metrics diff is wider than 100 columns"; exit 1; fi
+dvc exp show --only-changed --drop 'Created|minus|share|reports|models|data|pipeline|stages|predictions' --no-pager | tee show.log
+if [ "$(wc -L < show.log)" -gt 100 ]; then echo "dvc exp show is wider than 100 columns"; exit 1; fi
 dvc plots diff crn > plots.log
 python -m stages.compare
 test -s reports/comparison/index.html

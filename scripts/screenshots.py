@@ -14,7 +14,15 @@ from pathlib import Path
 from tests.report.browser import Browser, find
 
 OUT = Path("docs/images")
-COLUMNS = ("dvc", "exp", "show", "--only-changed", "--drop", "models|data|pipeline|stages|predictions", "--no-pager")
+COLUMNS = (
+    "dvc",
+    "exp",
+    "show",
+    "--only-changed",
+    "--drop",
+    "Created|minus|share|reports|models|data|pipeline|stages|predictions",
+    "--no-pager",
+)
 PAGE = (
     '<!DOCTYPE html><meta charset="utf-8"><body style="margin:16px;background:#fff"><pre style="font:13px/1.35 monospace;margin:0">{}</pre>'
 )

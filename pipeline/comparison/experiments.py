@@ -8,7 +8,7 @@ from typing import Any
 from pipeline import version
 from pipeline.errors import PipelineError, raise_all
 
-WORKSPACE = "workspace"
+WORKSPACE, COMMIT = "workspace", "HEAD"
 IGNORED = ("split.fold", "curve", "study", "pools", "evaluate", "quality", "report")
 
 
@@ -105,10 +105,10 @@ def differing(experiments: Sequence[Experiment]) -> list[str]:
 
 
 def listed(root: Path = Path()) -> list[str]:
-    """`workspace` and every experiment of the current commit, by name."""
+    """`workspace`, the current commit and every experiment on it, by name."""
     from dvc.repo import Repo
 
     with Repo(str(root)) as repo:
         if repo.config["core"].get("no_scm"):
             return [WORKSPACE]
-        return [WORKSPACE, *sorted(name for found in repo.experiments.ls().values() for name in (one[0] for one in found))]
+        return [WORKSPACE, COMMIT, *sorted(name for found in repo.experiments.ls().values() for name in (one[0] for one in found))]

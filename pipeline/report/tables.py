@@ -212,10 +212,10 @@ def summary(results: Results) -> dict[str, float | None]:
     shares = [one.share.value for one in results.recovered if gan and one.point == gan.name]
     return {
         "sens_at_1fp_real": values.get(real or ""),
-        "sens_at_1fp_best_traditional": values[best.against] if best else None,
+        "sens_at_1fp_trad": values[best.against] if best else None,
         "sens_at_1fp_gan": values[gan.name] if gan else None,
         "gan_minus_real": contrasts["real"].difference.value if "real" in contrasts else None,
-        "gan_minus_best_traditional": best.difference.value if best else None,
+        "gan_minus_trad": best.difference.value if best else None,
         "share_recovered": shares[0] if shares else None,
     }
 
