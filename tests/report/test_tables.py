@@ -107,7 +107,7 @@ def test_definitions_follow_the_rules_of_the_evaluation():
     assert (
         "at most 10 mm apart" in text["Hit"]
         and "count neither way" in text["Hit"]
-        and "without a lesion" in text["False positives per image"]
+        and "in which nothing is outlined" in text["False positives per image"]
     )
     assert definitions.metric("recall", strict.evaluate).label == "Recall at score \N{GREATER-THAN OR EQUAL TO} 0.25"
     assert f"{strict.detector.iterations} iterations" in text["Training images"]
