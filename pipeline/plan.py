@@ -53,16 +53,19 @@ def trainings(params: Params, real: int, generators: list[tuple[str, str]]) -> l
     """
     from pipeline.detection.train import iterations_of
 
-    uses_gan = any("gan" in params.mixture(point) for point in params.study.points)
+    learned = {"gan", "sham"}  # pools that a generator makes
+    uses_gan = any(learned & params.mixture(point).keys() for point in params.study.points)
     generators = generators if uses_gan else generators[:1]
     found = [Training("train_masks", 1, real, params.masks.iterations, _mask_gan(params))]
     for arch, labels in generators:
-        found.append(Training(f"train_infill {arch}, {labels}", 1, real, params.gen.train.iterations, _infill_gan(params, arch, labels)))
+        step = _infill_gan(params, arch, labels)
+        for stage in ("train_infill", "train_sham") if params.needs_healthy_generator else ("train_infill",):
+            found.append(Training(f"{stage} {arch}, {labels}", 1, real, params.gen.train.iterations, step))
     step = _detector(params)
     for point in params.study.points:
         mixture = params.mixture(point)
         images = real + sum(mixture.values())
-        cells = len(params.study.seeds) * (len(generators) if "gan" in mixture else 1)
+        cells = len(params.study.seeds) * (len(generators) if learned & mixture.keys() else 1)
         taking_part = images if params.detector.synthetic.mode != "replace" else max(real, images - real)
         iterations = iterations_of(params.detector, taking_part)
         found.append(Training(f"train_detector {point} ({arm(mixture)})", cells, images, iterations, step))

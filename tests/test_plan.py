@@ -40,6 +40,15 @@ def test_a_study_without_gan_images_needs_one_generator(monkeypatch):
     ]  # fmt: skip
 
 
+def test_a_second_generator_is_planned_where_it_is_needed(monkeypatch):
+    monkeypatch.setattr(plan, "_detector", lambda _: plan.Step(0, 0))
+    monkeypatch.setattr(plan, "_infill_gan", lambda *_: plan.Step(0, 0))
+    study = {"pools": {"sham": {"n": 4}}, "curve": {"sham_4": {"sham": 4}}, "study": {"points": ["real", "sham_4"], "controls": ["sham"]}}
+    found = {one.name: one.cells for one in plan.trainings(params("tiny", **study), 10, PAPER)}
+    assert sum(name.startswith("train_sham") for name in found) == len(PAPER)
+    assert found["train_detector real (real)"] == 1 and found["train_detector sham_4 (sham)"] == len(PAPER)
+
+
 def test_arithmetic_and_memory_of_a_layer_by_hand():
     step = plan._forward(lambda: nn.Conv2d(3, 8, 3, padding=1), lambda net: net(torch.empty(2, 3, 10, 12)))
     assert step.flops == 2 * (2 * 8 * 10 * 12) * (3 * 3 * 3)
