@@ -6,7 +6,7 @@ the area under weighted lesion localisation against false positive fraction, wit
 example file Froc.xlsx of the R package RJafroc it equals the package's printed values in all digits.
 
 - `wafroc`: false positives are those of the normal images.
-- `wafroc1`: false positives are those of all images; used where there are no normal images of the same source.
+- `wafroc1`: false positives are those of the images with lesions; used where there are no normal images of the same source.
 """
 
 import numpy as np
