@@ -82,7 +82,7 @@ def _part(patient: str, seed: int, params: Split, official: str) -> Part:
     where = _uniform(seed, "split", patient)
     if params.scheme in ("holdout", "official"):
         return "test" if where < params.test else "val" if where < params.test + params.val else "train"
-    if params.fixed_val and _uniform(seed, "val", patient) < params.val:
+    if params.fixed_val and _uniform(seed, "dev", patient) < params.val:
         return "val"
     if int(where * params.folds) == params.fold:
         return "test"
