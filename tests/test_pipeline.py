@@ -69,6 +69,12 @@ def test_other_generator_reruns_no_detector_without_its_images(tiny):
     cells = {name for name in again if name.startswith(("train_detector", "detect"))}
     assert cells == {"train_detector@gan_4-0", "detect@gan_4-0"}
     assert not again & {"ingest", "preprocess", "train_masks", "pool_traditional"}
+    lines = compared(tiny)
+    label = "tri-label U\N{NON-BREAKING HYPHEN}Net, gen.margin 296, gen.loss bce"
+    assert lines[label] == ["real", f"gan_4 [{label}]"]
+    label = "two-channel SPADE, gen.margin 316, gen.loss hinge"
+    assert lines[label] == ["real", f"gan_4 [{label}]"]
+    assert lines["traditional"] == ["real", "traditional_4"]  # shared, so drawn once
     tiny.call("git", "reset", "--hard", "--quiet")
     tiny.call("dvc", "checkout", "--quiet")
     assert tiny.repro() == set()
@@ -85,6 +91,14 @@ def test_sham_and_painted_hosts_train_their_generator_when_they_are_asked_for(ti
     assert seen and seen <= {image["patient_id"] for image in train}
     tiny.call("git", "reset", "--hard", "--quiet")
     tiny.call("dvc", "checkout", "--quiet")
+
+
+def compared(project):
+    """Lines of the augmentation curve of `stages.compare` -> their points: the commit beside its experiments."""
+    project.call(sys.executable, "-m", "stages.compare", "--out", "build/comparison")
+    with open(project.root / "build/comparison/augmentation_curve.csv") as file:
+        rows = list(csv.DictReader(file))
+    return {line: [row["point"] for row in rows if row["line"] == line] for line in dict.fromkeys(row["line"] for row in rows)}
 
 
 def test_a_new_point_runs_that_point_alone(tiny):

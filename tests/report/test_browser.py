@@ -42,6 +42,16 @@ def test_page_is_silent_asks_for_nothing_and_fits(browser, report, width):
     assert browser.run(LINES) == 4
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_qc_sheet_is_silent_asks_for_nothing_and_fits(browser, report, width):
+    sheet = report.with_name("qc.html")
+    browser.open(sheet, width, frames=False)
+    assert browser.complaints() == [] and browser.requests() == [sheet.resolve().as_uri()]
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    sizes = browser.run("[...document.querySelectorAll('.film svg')].map((one) => one.getBoundingClientRect().height)")
+    assert len(sizes) == 3 and min(sizes) > 100
+
+
 def test_arms_can_be_taken_away_and_brought_back(browser, report):
     browser.open(report, 1280)
     button = "[...document.querySelectorAll('#curve button')].find((one) => one.textContent === 'GAN')"
