@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli import guarded, parser
-from pipeline.params import Params, check, load, read_yaml
+from pipeline.params import Params, check, read_yaml
 
 HITS = ("iou:0.1", "iou:0.2", "iou:0.3", "iou:0.5", "centre")
 RESAMPLES = 2000
