@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 NOISE_PX = 16  # finest resolution at which a generator sees the noise
-GRAIN_SHARE = 7 / 64  # side of the window whose mean is no grain, of a patch
+GRAIN_SHARE = 11 / 64  # side of the window whose mean is no grain, of a patch
 SLOPE = 0.2  # of leaky ReLUs
 
 
@@ -75,8 +75,9 @@ def grain(condition: Tensor, hole: Tensor) -> Tensor:
     known, side = 1 - hole, condition.shape[-1]
     closed = interpolated(condition, hole)[:, :1].float()
     fine = (closed - _local_mean(closed, 2 * round(GRAIN_SHARE * side / 2) + 1)) * known
-    rim = torch.hann_window(side + 2, periodic=False, device=fine.device)[1:-1]  # without it the patch's edges draw lines
-    window = rim[:, None] * rim * known
+    # A hard end of what is known would count as fine structure: lines from the patch's edges, white noise from the hole's.
+    rim = torch.hann_window(side + 2, periodic=False, device=fine.device)[1:-1]
+    window = rim[:, None] * rim * known * F.avg_pool2d(1 - F.max_pool2d(hole, 5, 1, 2), 5, 1, 2)
     energy = window.square().mean((2, 3), keepdim=True).clamp(min=1e-4)
     typical = 1.4826 * fine.abs().where(known > 0, torch.nan).flatten(1).nanmedian(1).values.nan_to_num()[:, None, None, None]
     fine = fine.clamp(-3 * typical, 3 * typical)

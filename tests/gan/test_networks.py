@@ -107,7 +107,7 @@ def test_grain_has_strength_and_spectrum_of_the_tissue_around(sigma, amplitude):
     image, texture, mask = textured(128, 3, sigma, amplitude)
     found = layers.grain(image, layers.hole(image, False))[0, 0].numpy()
     assert (found[~mask] == 0).all()
-    fine = texture - ndimage.uniform_filter(texture, 15, mode="mirror")
+    fine = texture - ndimage.uniform_filter(texture, 23, mode="mirror")
     inside = ndimage.binary_erosion(mask, iterations=4)
     assert found[inside].std() == pytest.approx(fine[inside].std(), rel=0.2)
 
