@@ -6,6 +6,7 @@ Writes docs/images/report.png (1280 px wide), report_phone.png (390 px) and exp_
 """
 
 import html
+import os
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,8 @@ def main() -> None:
     if program is None:
         sys.exit("error: no Chromium or Chrome on this machine; apt-get install chromium")
     OUT.mkdir(parents=True, exist_ok=True)
-    shown = subprocess.run([sys.executable, "-m", *COLUMNS], capture_output=True, text=True, check=True).stdout
+    wide = {**os.environ, "COLUMNS": "100"}
+    shown = subprocess.run([sys.executable, "-m", *COLUMNS], capture_output=True, text=True, check=True, env=wide).stdout
     with Browser(program) as browser, tempfile.TemporaryDirectory() as folder:
         for name, width, height in (("report", 1280, 1500), ("report_phone", 390, 1500)):
             browser.open(Path("reports/index.html"), width, height)
