@@ -1,5 +1,6 @@
 """Trouble with the machine becomes one line that says what to do, and leaves the files as they were."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -16,17 +17,19 @@ from pipeline.training import checkpoints
 NOISE = generator(0, "noise").integers(0, 65536, (300, 300), np.uint16)
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files():
-    """No file may grow beyond 5,000 bytes, as on a disk that fills up in the middle of a write."""
+    """No file may grow beyond 5,000 bytes, as on a disk that fills up in the middle of a write; pytest's own log is no exception."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, old[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
-def message(work, capsys) -> str:
-    with pytest.raises(SystemExit) as ended:
+def message(work, capsys, limit=contextlib.nullcontext) -> str:
+    with pytest.raises(SystemExit) as ended, limit():
         guarded(work)
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
@@ -42,7 +45,7 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_file_that_cannot_be_finished_is_one_line_and_the_folder_is_as_before(writer, tmp_path, small_files, capsys):
+def test_a_file_that_cannot_be_finished_is_one_line_and_the_folder_is_as_before(writer, tmp_path, capsys):
     with atomic_folder(tmp_path / "out") as folder:
         (folder / "old").touch()
 
@@ -50,14 +53,14 @@ def test_a_file_that_cannot_be_finished_is_one_line_and_the_folder_is_as_before(
         with atomic_folder(tmp_path / "out") as folder:
             WRITERS[writer](folder)
 
-    line = message(work, capsys)
+    line = message(work, capsys, small_files)
     assert line.startswith("error: ") and ": the file would be larger" in line and str(tmp_path) in line and "nothing is lost" in line
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
 
 
-def test_the_checkpoint_before_the_disk_was_full_serves(tmp_path, small_files, capsys):
+def test_the_checkpoint_before_the_disk_was_full_serves(tmp_path, capsys):
     checkpoints.save(tmp_path, 1, {"iteration": 1})
-    message(lambda: checkpoints.save(tmp_path, 2, {"iteration": 2, "a": torch.rand(10_000)}), capsys)
+    message(lambda: checkpoints.save(tmp_path, 2, {"iteration": 2, "a": torch.rand(10_000)}), capsys, small_files)
     assert checkpoints.newest(tmp_path) == {"iteration": 1}
 
 
