@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# A curve on a Ray cluster of two nodes with separate working copies, one worker killed in the middle of a training, against one
+# `dvc repro`: every prediction and report must be the same, byte for byte.  scripts/two_nodes.sh [FOLDER [PROFILE]]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+here=$PWD folder=$(realpath -m "${1:-build/two-nodes}") profile=${2:-tiny} ray=2.60.0
+rm -rf "$folder" && mkdir -p "$folder"
+python3 -m venv "$folder/venv"  # Ray is no dependency: it goes beside the packages of .venv
+echo "$("$here/.venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')" > "$folder/venv/lib/$(ls "$folder/venv/lib")/site-packages/main.pth"
+"$folder/venv/bin/pip" install --quiet "ray==$ray"
+export PATH="$folder/venv/bin:$PATH" RAY_USAGE_STATS_ENABLED=0
+trap 'ray stop --force > /dev/null 2>&1' EXIT
+
+git clone --quiet . "$folder/head" && cd "$folder/head"
+if [ -d "$here/.cache" ]; then cp -r "$here/.cache" .; fi
+git config user.name two && git config user.email two@example.org
+python -m pipeline.profile "$profile" --write
+git rm --quiet --cached dvc.lock && rm dvc.lock && git commit --quiet --all --message "$profile"
+git clone --quiet . "$folder/serial" && if [ -d .cache ]; then cp -r .cache "$folder/serial"; fi
+python -m dvc remote add --quiet --local -d store "$folder/store"
+
+local=127.0.0.1 port=6399
+MASS_SYNTHESIS_FOLDER="$folder/one" ray start --head --node-ip-address $local --port $port --num-cpus 1 --include-dashboard=false > "$folder/one.log" 2>&1
+MASS_SYNTHESIS_FOLDER="$folder/two" ray start --address $local:$port --node-ip-address $local --num-cpus 1 > "$folder/two.log" 2>&1
+kill_one() { # the worker whose working copy trains the detector of the point `real`
+  for _ in $(seq 1200); do
+    sleep 0.5
+    for pid in $(pgrep -f "stages.train_detector real 0"); do
+      copy=$(readlink "/proc/$pid/cwd" || true)
+      if [[ $copy == "$folder"/* ]]; then
+        sleep 2
+        worker=$pid
+        while [ "$worker" -gt 1 ] && ! grep -q "^ray::" "/proc/$worker/cmdline"; do worker=$(awk '{print $4}' "/proc/$worker/stat"); done
+        if [ "$worker" -gt 1 ] && kill -9 "$worker"; then touch "$folder/killed"; return; fi
+      fi
+    done
+  done
+}
+kill_one & killer=$!
+SECONDS=0
+python -m pipeline.cluster run --address $local:$port --repository "$folder/head"
+echo "two nodes, a worker killed: $SECONDS s"
+kill $killer 2> /dev/null || true
+test -e "$folder/killed" || { echo "no worker was killed: the trainings are too short"; exit 1; }
+
+cd "$folder/serial" && SECONDS=0 && python -m dvc repro --quiet && echo "one dvc repro: $SECONDS s"
+diff -r predictions "$folder/head/predictions" && diff -r reports "$folder/head/reports"
+echo "all $(find predictions reports -type f | wc -l) predictions and reports are the same"
