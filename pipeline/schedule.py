@@ -99,6 +99,14 @@ def dvc(*arguments: str, lines: bool = False) -> int:
     return module("dvc", *arguments, lines=lines)
 
 
+def git(*arguments: str) -> str | None:
+    """Output of a git command, None where it fails or there is no git."""
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def state() -> tuple[dict[str, set[str]], set[str]]:
     """The graph of dvc.yaml, and the stages whose own inputs, params, command or outputs have changed; empty where DVC refuses."""
     from dvc.exceptions import DvcException

@@ -43,8 +43,7 @@ def run(args: argparse.Namespace, params: "Params") -> None:
 
     from pipeline.comparison import experiments
     from pipeline.errors import PipelineError
-    from pipeline.schedule import dvc, module
-    from stages.run import git
+    from pipeline.schedule import dvc, git, module
 
     planned = commands((params.gen.arch, params.gen.labels))
     if args.dry:

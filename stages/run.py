@@ -7,7 +7,6 @@ revision are written to .resume/run.json; they are in no report, so that equal i
 
 import json
 import logging
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -26,14 +25,6 @@ LOCK = Path("dvc.lock")
 def in_git() -> bool:
     here = Path.cwd()
     return any((folder / ".git").exists() for folder in (here, *here.parents))
-
-
-def git(*arguments: str) -> str | None:
-    """Output of a git command, None where it fails or there is no git."""
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def set_aside_broken_lock(lock: Path = LOCK) -> None:
@@ -65,11 +56,13 @@ def repro(arguments: list[str], jobs: int) -> int:
     if not in_git():
         schedule.dvc("config", "--local", "--quiet", "core.no_scm", "true")  # an unpacked archive: DVC works without a history
     set_aside_broken_lock()
-    changed = git("status", "--porcelain", "--untracked-files=no")
+    changed = schedule.git("status", "--porcelain", "--untracked-files=no")
     start, clock = datetime.now(UTC), time.monotonic()
     code = schedule.dvc("repro", *arguments) if arguments else schedule.repro(jobs)
     record = {"started": start.isoformat(timespec="seconds"), "seconds": round(time.monotonic() - clock, 1), "exit_code": code}
-    write_json(RECORD, {**record, "revision": git("rev-parse", "HEAD"), "uncommitted_changes": None if changed is None else bool(changed)})
+    write_json(
+        RECORD, {**record, "revision": schedule.git("rev-parse", "HEAD"), "uncommitted_changes": None if changed is None else bool(changed)}
+    )
     return code
 
 

@@ -9,7 +9,6 @@ from. What comes out is the same as of `dvc repro` with the same runtime.threads
 """
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from pipeline.cli import guarded, parser
 
 def origin() -> str:
     """URL of this repository's origin, else the path of the repository itself."""
-    found = subprocess.run(["git", "remote", "get-url", "origin"], capture_output=True, text=True)
-    return found.stdout.strip() if found.returncode == 0 else str(Path.cwd())
+    from pipeline.schedule import git
+
+    return git("remote", "get-url", "origin") or str(Path.cwd())
 
 
 def main() -> None:
