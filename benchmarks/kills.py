@@ -1,13 +1,14 @@
 """SIGKILL at random moments in every stage; the next `dvc repro` has to end with the bytes of an undisturbed run.
 
-python -m benchmarks.kills --trials 60
+python -m benchmarks.kills --kills 60
 
 Works in a clone of this repository's HEAD below build/kills, on the profile tiny, with longer trainings that write a
 checkpoint at every chance, so that many kills hit one. One trial: the outputs of a stage are removed, `dvc repro
---single-item --no-run-cache` runs it, and after a random share of the stage's own time the whole process group is
-killed. Then `make run`, without the run cache, must succeed, and dvc.lock (the hash of every output) and reports/ must
-be those of the undisturbed run. Each trial adds a line to build/kills.jsonl; called again, it goes on with the next
-one. A trial that ended before its kill does not count. Exit code 1 at the first difference.
+--single-item --no-run-cache` runs it, and when a random share of the time from the start of the stage's command to the
+end of DVC is over, the whole process group is killed. Then `make run`, without the run cache, must succeed, and dvc.lock
+(the hash of every output) and reports/ must be those of the undisturbed run. Stages take turns, trainings twice a round.
+Each trial adds a line to build/kills.jsonl; called again, it goes on with the next one. A trial that ended before its
+kill does not count. Exit code 1 at the first difference.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,14 @@ from pipeline.params import read_yaml
 from pipeline.profile import write
 
 ROOT = Path(__file__).parents[1]
-LONGER = {"masks": {"iterations": 60}, "gen": {"train": {"iterations": 40}}, "detector": {"iterations": 60}}
+LONGER = {"masks": {"iterations": 200}, "gen": {"train": {"iterations": 40}}, "detector": {"iterations": 150}}
+TRAININGS = ("train_masks", "train_infill", "train_detector")
+STARTED = "Running stage"  # DVC says so right before it starts a stage's command
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     "GIT_CONFIG_GLOBAL": os.devnull,
+    "PYTHONUNBUFFERED": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
@@ -67,15 +72,35 @@ def prepare(work: Path) -> dict[str, Any]:
     dvc(work, "repro")
     before, seconds = state(work), {}
     for stage in read_yaml(work / "dvc.lock")["stages"]:
-        began = time.monotonic()
         remove_outputs(work, stage)
-        dvc(work, "repro", "--single-item", "--no-run-cache", stage)
+        process = start(work, stage)
+        began = time.monotonic()
+        if process.wait():
+            raise SystemExit(f"{stage} fails: {said(work)[-3000:]}")
         seconds[stage] = time.monotonic() - began
     if state(work) != before:
         raise SystemExit("every stage run twice, undisturbed, gives other bytes")
     found = {"seconds": seconds, "state": before}
     record.write_text(json.dumps(found, indent=1))
     return found
+
+
+def start(work: Path, stage: str) -> subprocess.Popen[bytes]:
+    """DVC in a process group of its own, at the moment when it has started the stage's command (or has ended without)."""
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", "--no-run-cache", stage]
+    with open(log(work), "w") as file:
+        process = subprocess.Popen(command, cwd=work, env=ENVIRONMENT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+    while STARTED not in said(work) and process.poll() is None:
+        time.sleep(0.01)
+    return process
+
+
+def log(work: Path) -> Path:
+    return work.parent / f"{work.name}.log"
+
+
+def said(work: Path) -> str:
+    return log(work).read_text(errors="replace")
 
 
 def state(work: Path) -> dict[str, str]:
@@ -90,22 +115,23 @@ def remove_outputs(work: Path, stage: str) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
+def turns(stages: Iterable[str]) -> list[str]:
+    """A round of trials: every stage, and once more those that have checkpoints to hit."""
+    return sorted([*stages, *(stage for stage in stages if stage.startswith(TRAININGS))])
+
+
 def trial(work: Path, number: int, undisturbed: dict[str, Any]) -> dict[str, Any]:
     """Kill a stage, run again, compare."""
-    stages = sorted(undisturbed["seconds"])
+    stages = turns(undisturbed["seconds"])
     stage = stages[number % len(stages)]
     after = undisturbed["seconds"][stage] * float(np.random.default_rng([17, number]).random())
     remove_outputs(work, stage)
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", "--no-run-cache", stage]
-    process = subprocess.Popen(
-        command, cwd=work, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    process = start(work, stage)
     try:
         process.wait(timeout=after)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
     killed = process.wait() == -signal.SIGKILL
-    left = sorted(path.parent.parent.name for path in (work / ".resume").rglob("iteration_*.pth"))
     done = subprocess.run(
         [sys.executable, "-m", "stages.run", "--no-run-cache"],
         cwd=work,
@@ -122,7 +148,6 @@ def trial(work: Path, number: int, undisturbed: dict[str, Any]) -> dict[str, Any
         "item": stage,
         "after_s": round(after, 2),
         "killed": killed,
-        "checkpoint_left": bool(left),
         "went_on": "going on after iteration" in done.stdout,
         "survived": not differing,
         "differing": differing,
@@ -141,7 +166,7 @@ def summary(lines: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--trials", type=int, default=60, help="trials in all, those of earlier calls included (default: 60)")
+    made.add_argument("--kills", type=int, default=60, help="kills in all, those of earlier calls included (default: 60)")
     made.add_argument("--build", type=Path, default=ROOT / "build", help="folder for the clone and the record (default: build)")
     made.add_argument("--nice", type=int, default=19, help="lowest priority 19 (default) to 0")
     args = made.parse_args()
@@ -150,7 +175,8 @@ def main() -> None:
     work, record = args.build / "kills", args.build / "kills.jsonl"
     undisturbed = prepare(work)
     lines = [json.loads(line) for line in record.read_text().splitlines()] if record.is_file() else []
-    for number in range(len(lines), args.trials):
+    while sum(line["killed"] for line in lines) < args.kills:
+        number = len(lines)
         lines.append(trial(work, number, undisturbed))
         with open(record, "a", encoding="utf-8") as file:
             file.write(json.dumps(lines[-1]) + "\n")
@@ -159,7 +185,7 @@ def main() -> None:
             raise SystemExit(f"trial {number} differs: {lines[-1]['differing']}\n{lines[-1]['said']}")
     revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=work, capture_output=True, text=True, check=True).stdout.strip()
     text = (
-        f"# Kills survived\n\nWritten by `python -m benchmarks.kills --trials {args.trials}`, at revision {revision}.\n\n{summary(lines)}\n"
+        f"# Kills survived\n\nWritten by `python -m benchmarks.kills --kills {args.kills}`, at revision {revision}.\n\n{summary(lines)}\n"
     )
     (ROOT / "benchmarks/kills.md").write_text(text)
     print(text)
