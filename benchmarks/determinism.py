@@ -1,36 +1,50 @@
-"""Do two runs give the same bytes? And what changes with data workers and with threads?
+"""Do two runs give the same bytes, however they were started and interrupted? And what changes with workers and threads?
 
 python -m benchmarks.determinism --profile smoke
 
-Four runs from scratch in clones of HEAD below build/determinism: `first` and `second` alike, `workers` with two data loading
-processes, `threads` with another number of threads. A clone that is complete is not run again. Written to
-build/determinism.json: how many outputs (files of dvc.lock's hashes, and of reports/) are equal to those of `first`, and
-how far weights, detections and metrics of `threads` are from them. Exit code 1 where `second` differs at all, or `workers`
-in anything but the pages that list the params.
+Five runs from scratch in clones of HEAD below build/determinism. `first` is one `dvc repro`; `second` is `make run` with
+two trainings at once; `killed` is `make run`, killed (SIGKILL to the whole process group) again and again at random
+moments, until it is through; `workers` has two data loading processes; `threads` another number of threads. A clone that
+is complete is not run again. Written to build/determinism-<profile>.json and benchmarks/determinism.md: how many outputs
+(files of dvc.lock's hashes, and of reports/) are equal to those of `first`, and how far weights, detections and metrics of
+`threads` are from them. Exit code 1 where `second` or `killed` differs at all, or `workers` in anything but the pages that
+list the params.
 """
 
 import argparse
+import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.io import sha256
 from pipeline.params import read_yaml
 from pipeline.profile import write
 
 ROOT = Path(__file__).parents[1]
-RUNS: dict[str, dict[str, Any]] = {"first": {}, "second": {}, "workers": {"runtime": {"workers": 2}}, "threads": {"runtime": {}}}
+LONGEST, GROWTH = 30.0, 1.05  # s; so that the longest stage gets through at last
+RUNS = ("first", "second", "killed", "workers", "threads")
 LISTED = ("reports/index.html",)  # shows the params and the hashes of the files behind it
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "GIT_CONFIG_GLOBAL": os.devnull}
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+REPRO = [sys.executable, "-m", "dvc", "repro", "--quiet"]
+MAKE_RUN = [sys.executable, "-m", "stages.run"]
 
 
-def run(work: Path, profile: str, overlay: dict[str, Any]) -> Path:
-    """A clone after `dvc repro`."""
+def run(name: str, work: Path, profile: str, overlay: dict[str, Any]) -> Path:
+    """A clone in which everything was run; the file `done` holds how often it was killed."""
     if (work / "done").is_file():
         return work
     shutil.rmtree(work, ignore_errors=True)
@@ -40,9 +54,29 @@ def run(work: Path, profile: str, overlay: dict[str, Any]) -> Path:
         (work / ".cache").symlink_to(ROOT / ".cache")
     subprocess.run([sys.executable, "-m", "pipeline.profile", profile, "--write"], cwd=work, env=ENVIRONMENT, check=True)
     write(overlay, work / "params.yaml")
-    subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=work, env=ENVIRONMENT, check=True)
-    (work / "done").touch()
+    kills = 0
+    if name == "killed":
+        kills = killed_again_and_again([*MAKE_RUN, "--jobs", "1"], work)
+    else:
+        subprocess.run([*MAKE_RUN, "--jobs", "2"] if name == "second" else REPRO, cwd=work, env=ENVIRONMENT, check=True)
+    (work / "done").write_text(f"{kills}\n")
     return work
+
+
+def killed_again_and_again(command: list[str], work: Path) -> int:
+    """Run a command until it ends well, killed up to `LONGEST` seconds after each start, later each time; number of kills."""
+    for number in itertools.count():
+        process = subprocess.Popen(command, cwd=work, env=ENVIRONMENT, start_new_session=True)
+        try:
+            code = process.wait(timeout=LONGEST * GROWTH**number * float(np.random.default_rng([17, number]).random()))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            continue
+        if code:
+            raise SystemExit(f"{' '.join(command)} in {work} ended with {code} after {number} kills")
+        return number
+    raise AssertionError
 
 
 def hashes(work: Path) -> dict[str, str]:
@@ -96,19 +130,26 @@ def _numbers(value: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
 
 def summary(record: dict[str, Any]) -> str:
     """The record as a page."""
-    rows = [f"| {name} | {len(record[name]['differing'])} | {', '.join(record[name]['differing'])} |" for name in ("second", "workers")]
+    says = {
+        "second": "`make run`, two trainings at once",
+        "killed": f"`make run`, killed {record['killed']['kills']} times",
+        "workers": "`dvc repro`, two data loading processes",
+    }
+    rows = [f"| {words} | {len(record[name]['differing'])} | {', '.join(record[name]['differing'])} |" for name, words in says.items()]
     apart = record["threads"]
     moved = ", ".join(f"{name.replace('_', ' ')} {apart[name]:.3g}" for name in ("weights", "detection_scores", "metrics"))
     return "\n".join(
         [
             "# Runs compared, byte by byte",
             "",
-            f"Written by `python -m benchmarks.determinism --profile {record['profile']}`.",
-            f"Each run has {record['outputs']} outputs and reports.",
+            f"Written by `python -m benchmarks.determinism --profile {record['profile']}`, at revision {record['revision']}.",
+            f"All runs are from scratch, of {record['outputs']} outputs and reports each, and compared with one undisturbed `dvc repro`.",
             "",
-            "| run | that differ from the first | which |",
+            "| run | that differ | which |",
             "|---|---|---|",
             *rows,
+            "",
+            f"{' and '.join(LISTED)} shows the params, `runtime.workers` among them.",
             "",
             f"With {apart['of'][1]} instead of {apart['of'][0]} threads results are near, not equal. Largest differences: {moved}.",
             "",
@@ -121,23 +162,26 @@ def main() -> None:
     made.add_argument("--profile", default="smoke")
     made.add_argument("--build", type=Path, default=ROOT / "build", help="folder for the clones and the record (default: build)")
     args = made.parse_args()
-    threads = (
-        read_yaml(ROOT / f"profiles/{args.profile}.yaml")
-        .get("runtime", {})
-        .get("threads", read_yaml(ROOT / "params.yaml")["runtime"]["threads"])
-    )
-    RUNS["threads"] = {"runtime": {"threads": 1 if threads > 1 else 2}}
+    default, profile = (read_yaml(ROOT / name) for name in ("params.yaml", f"profiles/{args.profile}.yaml"))
+    threads = profile.get("runtime", {}).get("threads", default["runtime"]["threads"])
+    others = 1 if threads > 1 else 2
+    overlays: dict[str, dict[str, Any]] = {"workers": {"runtime": {"workers": 2}}, "threads": {"runtime": {"threads": others}}}
     folder = args.build.absolute() / "determinism" / args.profile
-    works = {name: run(folder / name, args.profile, overlay) for name, overlay in RUNS.items()}
+    works = {name: run(name, folder / name, args.profile, overlays.get(name, {})) for name in RUNS}
+    revisions = {subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=work, text=True).strip() for work in works.values()}
+    if len(revisions) > 1:
+        raise SystemExit(f"{folder} holds clones of different revisions ({', '.join(sorted(revisions))}); remove it")
     found = {name: hashes(work) for name, work in works.items()}
-    record: dict[str, Any] = {"profile": args.profile, "threads": threads, "outputs": len(found["first"])}
-    for name in ("second", "workers", "threads"):
+    record: dict[str, Any] = {"profile": args.profile, "revision": revisions.pop(), "outputs": len(found["first"])}
+    for name in ("second", "killed", "workers"):
         record[name] = {"differing": differing(found["first"], found[name])}
-    record["threads"] = {"of": [threads, RUNS["threads"]["runtime"]["threads"]], **distances(works["first"], works["threads"])}
+    record["killed"]["kills"] = int((works["killed"] / "done").read_text())
+    record["threads"] = {"of": [threads, others], **distances(works["first"], works["threads"])}
     (args.build / f"determinism-{args.profile}.json").write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
     (ROOT / "benchmarks/determinism.md").write_text(summary(record))
-    wrong = [*record["second"]["differing"], *(path for path in record["workers"]["differing"] if path not in LISTED)]
+    wrong = [path for name in ("second", "killed") for path in record[name]["differing"]]
+    wrong += [path for path in record["workers"]["differing"] if path not in LISTED]
     sys.exit(f"these differ: {wrong}" if wrong else 0)
 
 
