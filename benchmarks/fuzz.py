@@ -6,7 +6,7 @@
 Targets take turns of 100 s until they have had `--seconds` of CPU time together. Inputs that found something new are
 kept in build/fuzz/<target>, so a later call goes on from them; what broke a reader lies in build/fuzz/<target>.faults;
 build/fuzz.json holds CPU seconds, inputs and faults of each target. A fault is any exception but PipelineError, a crash,
-more than 30 s or 2.5 GB for one input. Exit code 1 where there is one.
+more than 30 s or 2.5 GB for one input. At the end those found so far are tried again; exit code 1 where one is left.
 """
 
 import argparse
@@ -47,6 +47,20 @@ def fuzz(name: str, arguments: list[str]) -> None:
     atheris.Fuzz()
 
 
+def fed(name: str, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of libFuzzer on one target, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.fuzz", "--target", name, "-timeout=30", "-rss_limit_mb=2500", *arguments]
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as scratch:
+        environment = {**os.environ, "TMPDIR": scratch, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def found(name: str, build: Path) -> list[Path]:
+    """The inputs that broke a reader, in this call or an earlier one."""
+    return sorted(path for path in (build / "fuzz" / f"{name}.faults").glob("*") if path.suffix != ".txt")
+
+
 def turn(name: str, build: Path, seconds: int) -> dict[str, Any]:
     """One turn of a target in a process of its own."""
     corpus, faults = build / "fuzz" / name, build / "fuzz" / f"{name}.faults"
@@ -58,30 +72,27 @@ def turn(name: str, build: Path, seconds: int) -> dict[str, Any]:
             for number, seed in enumerate(TARGETS[name].seeds(Path(scratch))):
                 (corpus / f"seed{number}").write_bytes(seed)
     faults.mkdir(exist_ok=True)
-    limits = [f"-max_total_time={seconds}", "-timeout=30", "-rss_limit_mb=2500", "-max_len=20000", "-print_final_stats=1"]
-    command = [sys.executable, "-m", "benchmarks.fuzz", "--target", name, *limits, f"-artifact_prefix={faults}/", str(corpus)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as scratch:
-        environment = {**os.environ, "TMPDIR": scratch, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    code, said = fed(
+        name, f"-max_total_time={seconds}", "-max_len=20000", "-print_final_stats=1", f"-artifact_prefix={faults}/", str(corpus)
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = done.stdout.decode("utf-8", "replace")
     runs = re.search(r"number_of_executed_units:\s*(\d+)", said)
-    if done.returncode and not any(faults.iterdir()):
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{said[-3000:]}")
-    for path in faults.iterdir():
-        if path.suffix != ".txt" and not path.with_suffix(".txt").exists():
+    if code and not any(faults.iterdir()):
+        raise SystemExit(f"{name} ended with {code}:\n{said[-3000:]}")
+    for path in found(name, build):
+        if not path.with_suffix(".txt").exists():
             path.with_suffix(".txt").write_text(said[-6000:])
     cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
     return {"cpu_seconds": round(cpu, 1), "inputs": int(runs[1]) if runs else 0}
 
 
-def summary(record: dict[str, Any]) -> str:
-    rows = [f"| {name} | {one['inputs']} | {one['cpu_seconds']:.0f} | {one['faults']} |" for name, one in record.items()]
-    inputs, seconds, faults = (sum(one[key] for one in record.values()) for key in ("inputs", "cpu_seconds", "faults"))
-    return "\n".join(
-        ["| reader | inputs | CPU seconds | faults |", "|---|---|---|---|", *rows, f"| all | {inputs} | {seconds:.0f} | {faults} |"]
-    )
+def summary(record: dict[str, Any], left: dict[str, int]) -> str:
+    keys = ("inputs", "cpu_seconds", "faults")
+    rows = [(name, *(one[key] for key in keys), left[name]) for name, one in record.items()]
+    rows.append(("all", *(sum(row[k] for row in rows) for k in range(1, 5))))
+    table = [f"| {name} | {inputs} | {seconds:.0f} | {faults} | {still} |" for name, inputs, seconds, faults, still in rows]
+    return "\n".join(["| reader | inputs | CPU seconds | faults found | left |", "|---|---|---|---|---|", *table])
 
 
 def main() -> None:
@@ -97,22 +108,23 @@ def main() -> None:
     os.nice(max(0, args.nice - os.nice(0)))
     from tests.fuzz import TARGETS
 
-    file = args.build.absolute() / "fuzz.json"
+    build = args.build.absolute()
+    file = build / "fuzz.json"
     empty = {"cpu_seconds": 0.0, "inputs": 0, "faults": 0}
     record = {name: dict(empty) for name in TARGETS} | (json.loads(file.read_text()) if file.is_file() else {})
     names = args.only or list(TARGETS)
     while sum(one["cpu_seconds"] for one in record.values()) < args.seconds:
         name = min(names, key=lambda one: record[one]["cpu_seconds"])
-        found = turn(name, args.build.absolute(), TURN)
-        for key, value in found.items():
+        for key, value in turn(name, build, TURN).items():
             record[name][key] = round(record[name][key] + value, 1)
-        record[name]["faults"] = sum(path.suffix != ".txt" for path in (args.build.absolute() / "fuzz" / f"{name}.faults").iterdir())
-        file.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        record[name]["faults"] = len(found(name, build))
+        file.write_text(json.dumps(record, indent=1) + "\n")
         print(f"{name}: {record[name]}", flush=True)
-    text = f"# Inputs fuzzed\n\nWritten by `python -m benchmarks.fuzz --seconds {args.seconds:g}`.\n\n{summary(record)}\n"
+    left = {name: sum(fed(name, str(path))[0] != 0 for path in found(name, build)) for name in record}
+    text = f"# Inputs fuzzed\n\nWritten by `python -m benchmarks.fuzz --seconds {args.seconds:g}`.\n\n{summary(record, left)}\n"
     PAGE.write_text(text)
     print(text)
-    sys.exit(any(one["faults"] for one in record.values()))
+    sys.exit(any(left.values()))
 
 
 if __name__ == "__main__":

@@ -85,11 +85,12 @@ def _decode(path: Path) -> tuple["Dataset", NDArray[Any]]:
         try:
             dataset = pydicom.dcmread(path, specific_tags=list(TAGS))
             fault = _not_one_grey_frame(dataset)
+            sides = (0, 0) if fault else (int(dataset.Rows), int(dataset.Columns))  # a tag can be of any kind
         except Exception as error:  # its text may hold what the patient's tags say
             raise PipelineError(f"{path}: cannot be read as DICOM ({type(error).__name__})") from None
         if fault:
             raise PipelineError(f"{path}: {fault}")
-        check_size(path, int(dataset.Rows), int(dataset.Columns))
+        check_size(path, *sides)
         try:
             pixels = pydicom.pixels.pixel_array(dataset)
         except Exception as error:

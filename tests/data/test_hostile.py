@@ -95,6 +95,16 @@ def test_dicom_files_that_announce_a_giant_are_refused(tmp_path, syntax, tags, s
     assert dicom.read(write_dicom(tmp_path / "next.dcm", film(60, 40), syntax=syntax)).image.shape == (60, 40)  # the next file is read
 
 
+@pytest.mark.parametrize("kind", [b"PN", b"SQ", b"AE", b"FL", b"UN"])
+@pytest.mark.parametrize("tag", [b"\x28\x00\x10\x00", b"\x28\x00\x11\x00"], ids=["rows", "columns"])
+def test_a_dicom_side_of_another_kind_is_refused(tmp_path, tag, kind):
+    path = write_dicom(tmp_path / "a.dcm", film(60, 40))
+    assert path.read_bytes().count(tag + b"US") == 1
+    path.write_bytes(path.read_bytes().replace(tag + b"US", tag + kind))
+    with pytest.raises(PipelineError, match=r"a\.dcm: "):
+        dicom.read(path)
+
+
 def test_a_deflated_dicom_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(apart, "MEMORY", 1 << 30)
     monkeypatch.setattr(apart, "_worker", None)
