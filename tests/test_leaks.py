@@ -11,7 +11,7 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.held_out import check_study
 from pipeline.gan import patches
 from pipeline.io import read_json, sha256, write_json
-from pipeline.synthesis import inserting
+from pipeline.synthesis import healthy, inserting
 from pipeline.synthesis.pool import write
 from pipeline.synthesis.trainset import assemble
 from tests.synthesis.conftest import prepared, sources  # noqa: F401 (fixtures)
@@ -27,6 +27,7 @@ def rewrite(table, change):
         writer.writerows(rows)
 
 
+@pytest.mark.leak
 def test_a_patch_of_a_test_patient_among_the_training_patches_stops_the_gans(prepared):  # noqa: F811
     table = prepared / "patches/patches.csv"
     assert patches.read(prepared / "patches", ["train"]).patients == ["p0", "p0", "p1", "p1"]
@@ -36,12 +37,14 @@ def test_a_patch_of_a_test_patient_among_the_training_patches_stops_the_gans(pre
             patches.read(prepared / "patches", parts)
 
 
+@pytest.mark.leak
 def test_a_patch_under_another_patient_than_its_image_stops_the_pools(sources):  # noqa: F811
     rewrite(sources.folder / "patches.csv", lambda row: {**row, "patient_id": "p2"} if row["patch"] == "mass0_1" else row)
     with pytest.raises(PipelineError, match="mass0_1: patient p2"):
         assert sources.patches
 
 
+@pytest.mark.leak
 @pytest.mark.parametrize("part", ["masks", "generator"])
 def test_a_generator_that_saw_a_test_patient_paints_no_pool(sources, part):  # noqa: F811
     infiller, drawn = Inverter(), inserting.real_masks(sources)
@@ -78,6 +81,7 @@ def test_a_sound_study_passes_and_lists_everybody(study):
     assert info["patients"] == ["p0", "p1", "p2", "p3"]
 
 
+@pytest.mark.leak
 @pytest.mark.parametrize("key", ["patients", "learned_from"])
 def test_a_pool_of_another_experiment_makes_no_trainset(study, key):
     manifest = study / "pools/gan/manifest.json"
@@ -86,23 +90,34 @@ def test_a_pool_of_another_experiment_makes_no_trainset(study, key):
         assemble(study / "train", study / "pools", {"gan": 3}, study / "sets/gan_3")
 
 
-def test_a_test_patient_in_a_trainset_is_no_result(study):
+@pytest.mark.leak
+@pytest.mark.parametrize("way", ["learned from", "shown"])
+def test_a_test_patient_in_a_trainset_is_no_result(study, way):
     path = study / "sets/gan_3/annotations.json"
     whole = json.loads(path.read_text())
-    learned = {**whole, "info": {**whole["info"], "patients": ["p0", "p9"]}}
-    shown = {**whole, "images": [*whole["images"], {**whole["images"][0], "patient_id": "p9"}]}
-    for planted in (learned, shown):
-        path.write_text(json.dumps(planted))
-        with pytest.raises(PipelineError, match="patient p9: in gan_3 and in test"):
-            checked(study)
+    learned = {"info": {**whole["info"], "patients": ["p0", "p9"]}}
+    shown = {"images": [*whole["images"], {**whole["images"][0], "patient_id": "p9"}]}
+    path.write_text(json.dumps(whole | (learned if way == "learned from" else shown)))
+    with pytest.raises(PipelineError, match="patient p9: in gan_3 and in test"):
+        checked(study)
 
 
+@pytest.mark.leak
 def test_the_same_image_under_another_name_and_patient_is_no_result(study):
     shutil.copy(study / "train/images/mass1.png", study / "test/images/other.png")
     with pytest.raises(PipelineError, match=r"gan_3: .*mass1\.png is test other\.png"):
         checked(study)
     digest = sha256(study / "train/images/mass1.png")
     assert digest in {image["sha256"] for image in coco.read(study / "sets/gan_3/annotations.json")["images"]}
+
+
+@pytest.mark.leak
+def test_hosts_are_not_painted_by_a_generator_that_saw_a_test_patient(sources, tmp_path):  # noqa: F811
+    infiller = Inverter()
+    infiller.meta["patients"] = ["p0", "p9"]
+    with pytest.raises(PipelineError, match="the generator of healthy tissue: patient p9"):
+        healthy.write_hosts(sources, infiller, tmp_path / "hosts")
+    assert not (tmp_path / "hosts").exists()
 
 
 def test_every_offender_is_named_at_once():

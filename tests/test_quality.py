@@ -1,5 +1,6 @@
 """LPIPS against its published values, and what the quality report says of known patches."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.similarity import Lpips
 from pipeline.gan import infill, masks, patches
 from pipeline.gan.patches import Patches
-from pipeline.io import from_unit, read_image, read_json, write_png
+from pipeline.io import from_unit, read_image, read_json, write_json, write_png
 from pipeline.params import Gen, GenTrain, Masks, Runtime, Width, load
 from pipeline.realism.measure import Given
 from tests import imagenet
@@ -182,3 +183,16 @@ def test_the_report_of_the_stage_is_complete_and_repeatable(experiment, tmp_path
     for name in ("quality.json", "patches.png", "mammograms.png"):
         assert (experiment / "first" / name).read_bytes() == (experiment / "second" / name).read_bytes()
     assert read_image(experiment / "first" / "mammograms.png").ndim == 2
+
+
+@pytest.mark.leak
+@pytest.mark.parametrize("name", ["masks", "infill"])
+def test_a_model_that_saw_a_held_out_patient_is_not_measured(experiment, name, tmp_path, tmp_path_factory):
+    shutil.copytree(experiment / "models", tmp_path / "models")
+    meta = tmp_path / "models" / name / "meta.json"
+    write_json(meta, {**read_json(meta), "patients": ["train0", "test10"]})
+    weights = imagenet.folder(tmp_path_factory)
+    given = Given(experiment / "prepared", None, weights, tmp_path / "models", experiment / "pool", SYNTH, n=6, seed=0)
+    with pytest.raises(PipelineError, match=f"patient test10: in models/{name} and in the held-out patches"):
+        quality.measure(given, tmp_path / "out", [], threads=1)
+    assert not (tmp_path / "out").exists()

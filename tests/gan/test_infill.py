@@ -172,7 +172,15 @@ def test_the_generators_step_leaves_the_discriminator_alone(prepared):
     assert all(parameter.grad is None for parameter in gan.discriminator.parameters())
 
 
-def test_a_generator_that_paints_one_mass_is_a_failed_training():
+def test_an_infilling_gan_that_paints_one_mass_is_a_failed_training(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr(infill.Infiller, "fill", lambda self, tissue, masks, noise: np.where(masks, 0.7, tissue))
+    short, real = gen(train=TRAIN.model_copy(update={"iterations": 1})), patches.read(prepared, ["train"])
+    with pytest.raises(PipelineError, match=r"mode collapse: the generated masses vary 0\.\d+ times.*learning rate"):
+        infill.train(real, tmp_path, tmp_path / "model", short, "none", RUNTIME, 3, tmp_path / "state")
+    assert not (tmp_path / "model").exists()
+
+
+def test_masses_that_are_all_the_same_have_no_variety():
     """Noise that is let through, or the tissue around the mass, is no variety of masses."""
     rng = np.random.default_rng(0)
     tissue, mask = (np.stack(part) for part in zip(*map(patch, range(8)), strict=True))

@@ -75,12 +75,32 @@ def _name(patient):
     return SimpleNamespace(image_id="", patient_id=patient, official_split="", role="")
 
 
+@pytest.mark.leak
 @pytest.mark.parametrize("disguise", [renamed, mirrored, cropped, half, turned_and_dimmed], ids=lambda one: one.__name__)
 def test_a_copy_under_another_patient_is_refused(films, disguise, tmp_path):
     write(tmp_path / "raw", planted(films, disguise))
     with pytest.raises(PipelineError, match=r"are the same one(.|\n)*M0001_MLO in (train|test) and X\d+_MLO in (train|test)"):
         prepare(tmp_path / "raw", tmp_path / "out", PARAMS, SPLIT, seed=1, processes=1)
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.leak
+def test_a_patient_whose_breasts_are_in_different_parts_is_refused(films, tmp_path):
+    """The source's own division puts the left breast of the first patient into train, the right one into test."""
+    sides = [("M0001", "L", "train"), ("M0001", "R", "test"), ("M0002", "L", "train"), ("M0003", "R", "test")]
+
+    def cases():
+        for (patient, laterality, part), film in zip(sides, films, strict=False):
+            lesions = tuple(Lesion(mask=mask) for mask in film.masks)
+            yield Case(
+                image_id=f"{patient}_{laterality}", patient_id=patient, laterality=laterality, view="MLO", pathology="malignant",
+                image=film.image, lesions=lesions, official_split=part,
+            )  # fmt: skip
+
+    write(tmp_path / "raw", cases())
+    official = SPLIT.model_copy(update={"scheme": "official"})
+    with pytest.raises(PipelineError, match=r"\(1\):\n.*patient M0001 has images in test and train"):
+        prepare(tmp_path / "raw", tmp_path / "out", PARAMS, official, seed=1, processes=1)
 
 
 def test_other_patients_are_not_taken_for_copies(films, tmp_path):
