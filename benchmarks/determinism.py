@@ -1,17 +1,19 @@
-"""Do two runs give the same bytes, however they were started and interrupted? And what changes with workers and threads?
+"""Do two runs give the same bytes, however they were started and interrupted? What changes with workers, threads, other test pixels?
 
 python -m benchmarks.determinism --profile smoke
 
-Five runs from scratch in clones of HEAD below build/determinism. `first` is one `dvc repro`; `second` is `make run` with
+Six runs from scratch in clones of HEAD below build/determinism. `first` is one `dvc repro`; `second` is `make run` with
 two trainings at once; `killed` is `make run`, killed (SIGKILL to the whole process group) again and again at random
-moments, until it is through; `workers` has two data loading processes; `threads` another number of threads. A clone that
-is complete is not run again. Written to build/determinism-<profile>.json and benchmarks/determinism.md: how many outputs
+moments, until it is through; `workers` has two data loading processes; `threads` another number of threads; `blind` has
+noise in the place of every pixel of the test part, put there after `preprocess`. A clone that is complete is not run again.
+Written to build/determinism-<profile>.json and benchmarks/determinism.md: how many outputs
 (files of dvc.lock's hashes, and of reports/) are equal to those of `first`, and how far weights, detections and metrics of
-`threads` are from them. Exit code 1 where `second` or `killed` differs at all, or `workers` in anything but the pages that
-list the params.
+`threads` are from them. Exit code 1 where `second` or `killed` differs at all, `workers` in anything but the pages that
+list the params, or `blind` in anything that is learned, or nowhere in the detections on the test part.
 """
 
 import argparse
+import csv
 import itertools
 import json
 import os
@@ -25,13 +27,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.io import sha256
+from pipeline.io import read_image, sha256, write_png
 from pipeline.params import read_yaml
 from pipeline.profile import write
+from pipeline.rng import generator
 
 ROOT = Path(__file__).parents[1]
 LONGEST, GROWTH = 30.0, 1.05  # s; so that the longest stage gets through at last
-RUNS = ("first", "second", "killed", "workers", "threads")
+RUNS = ("first", "second", "killed", "workers", "threads", "blind")
+LEARNED = ("data/hosts", "data/pools/", "data/trainsets/", "models/")  # and the detections on the val part
 LISTED = ("reports/index.html",)  # shows the params and the hashes of the files behind it
 ENVIRONMENT = {
     **os.environ,
@@ -39,7 +43,8 @@ ENVIRONMENT = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "OMP_WAIT_POLICY": "PASSIVE",
 }
-REPRO = [sys.executable, "-m", "dvc", "repro", "--quiet"]
+DVC = [sys.executable, "-m", "dvc"]
+REPRO = [*DVC, "repro", "--quiet"]
 MAKE_RUN = [sys.executable, "-m", "stages.run"]
 
 
@@ -49,6 +54,9 @@ def run(name: str, work: Path, profile: str, overlay: dict[str, Any]) -> Path:
         return work
     shutil.rmtree(work, ignore_errors=True)
     subprocess.run(["git", "clone", "--quiet", ROOT, work], check=True)
+    first = work.parent / "first"
+    if (first / "done").is_file():
+        subprocess.run(["git", "checkout", "--quiet", "--detach", revision(first)], cwd=work, check=True)
     (work / "dvc.lock").unlink(missing_ok=True)
     if (ROOT / ".cache").is_dir():
         (work / ".cache").symlink_to(ROOT / ".cache")
@@ -58,9 +66,33 @@ def run(name: str, work: Path, profile: str, overlay: dict[str, Any]) -> Path:
     if name == "killed":
         kills = killed_again_and_again([*MAKE_RUN, "--jobs", "1"], work)
     else:
+        if name == "blind":
+            blindfold(work)
         subprocess.run([*MAKE_RUN, "--jobs", "2"] if name == "second" else REPRO, cwd=work, env=ENVIRONMENT, check=True)
     (work / "done").write_text(f"{kills}\n")
     return work
+
+
+def revision(work: Path) -> str:
+    return subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=work, text=True).strip()
+
+
+def blindfold(work: Path) -> None:
+    """Run `preprocess`, put noise into its test images and patches, turn their masks upside down, and make DVC take that for its output."""
+    subprocess.run([*REPRO, "preprocess"], cwd=work, env=ENVIRONMENT, check=True)
+    prepared = work / "data/prepared"
+    with open(prepared / "patches/patches.csv", newline="", encoding="utf-8") as file:
+        names = [f"{row['patch']}.png" for row in csv.DictReader(file) if row["split"] == "test"]
+    for path in [*sorted((prepared / "test/images").iterdir()), *(prepared / "patches/images" / name for name in names)]:
+        image = read_image(path)
+        write_png(path, generator(17, "blind", path.stem).integers(0, np.iinfo(image.dtype).max + 1, image.shape, image.dtype))
+    for path in (prepared / "patches/masks" / name for name in names):
+        write_png(path, np.ascontiguousarray(read_image(path)[::-1]))
+    subprocess.run([*DVC, "commit", "--quiet", "--force", "preprocess"], cwd=work, env=ENVIRONMENT, check=True)
+
+
+def learned(path: str) -> bool:
+    return path.startswith(LEARNED) or path.endswith(".val.json")
 
 
 def killed_again_and_again(command: list[str], work: Path) -> int:
@@ -92,6 +124,17 @@ def hashes(work: Path) -> dict[str, str]:
 
 def differing(one: dict[str, str], other: dict[str, str]) -> list[str]:
     return sorted(path for path in one.keys() | other.keys() if one.get(path) != other.get(path))
+
+
+def seen_in(first: dict[str, str], blind: dict[str, str]) -> dict[str, int]:
+    """How many outputs are learned or detected on test, and how many of each another test part changes."""
+    changed, tested = differing(first, blind), [path for path in first if path.startswith("predictions/") and not learned(path)]
+    return {
+        "learned": sum(map(learned, first)),
+        "learned_differing": sum(map(learned, changed)),
+        "tested": len(tested),
+        "tested_differing": sum(path in changed for path in tested),
+    }
 
 
 def distances(one: Path, other: Path) -> dict[str, float]:
@@ -136,7 +179,7 @@ def summary(record: dict[str, Any]) -> str:
         "workers": "`dvc repro`, two data loading processes",
     }
     rows = [f"| {words} | {len(record[name]['differing'])} | {', '.join(record[name]['differing'])} |" for name, words in says.items()]
-    apart = record["threads"]
+    apart, blind = record["threads"], record["blind"]
     moved = ", ".join(f"{name.replace('_', ' ')} {apart[name]:.3g}" for name in ("weights", "detection_scores", "metrics"))
     return "\n".join(
         [
@@ -148,6 +191,9 @@ def summary(record: dict[str, Any]) -> str:
             "| run | that differ | which |",
             "|---|---|---|",
             *rows,
+            "",
+            f"With noise for every pixel of the test part after `preprocess`, {blind['learned_differing']} of {blind['learned']} learned outputs",
+            f"(hosts, pools, trainsets, models, detections on val) differ, and {blind['tested_differing']} of {blind['tested']} detections on test.",
             "",
             f"{' and '.join(LISTED)} shows the params, `runtime.workers` among them.",
             "",
@@ -168,20 +214,22 @@ def main() -> None:
     overlays: dict[str, dict[str, Any]] = {"workers": {"runtime": {"workers": 2}}, "threads": {"runtime": {"threads": others}}}
     folder = args.build.absolute() / "determinism" / args.profile
     works = {name: run(name, folder / name, args.profile, overlays.get(name, {})) for name in RUNS}
-    revisions = {subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=work, text=True).strip() for work in works.values()}
-    if len(revisions) > 1:
-        raise SystemExit(f"{folder} holds clones of different revisions ({', '.join(sorted(revisions))}); remove it")
     found = {name: hashes(work) for name, work in works.items()}
-    record: dict[str, Any] = {"profile": args.profile, "revision": revisions.pop(), "outputs": len(found["first"])}
+    record: dict[str, Any] = {"profile": args.profile, "revision": revision(works["first"]), "outputs": len(found["first"])}
     for name in ("second", "killed", "workers"):
         record[name] = {"differing": differing(found["first"], found[name])}
     record["killed"]["kills"] = int((works["killed"] / "done").read_text())
     record["threads"] = {"of": [threads, others], **distances(works["first"], works["threads"])}
+    record["blind"] = seen_in(found["first"], found["blind"])
     (args.build / f"determinism-{args.profile}.json").write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
     (ROOT / "benchmarks/determinism.md").write_text(summary(record))
     wrong = [path for name in ("second", "killed") for path in record[name]["differing"]]
     wrong += [path for path in record["workers"]["differing"] if path not in LISTED]
+    if record["blind"]["learned_differing"]:
+        wrong += [path for path in differing(found["first"], found["blind"]) if learned(path)]
+    if not record["blind"]["tested_differing"]:
+        wrong.append("no detection where all test pixels differ, which must: that run shows nothing")
     sys.exit(f"these differ: {wrong}" if wrong else 0)
 
 
