@@ -192,8 +192,9 @@ def summary(record: dict[str, Any]) -> str:
             "|---|---|---|",
             *rows,
             "",
-            f"With noise for every pixel of the test part after `preprocess`, {blind['learned_differing']} of {blind['learned']} learned outputs",
-            f"(hosts, pools, trainsets, models, detections on val) differ, and {blind['tested_differing']} of {blind['tested']} detections on test.",
+            "With noise for every pixel of the test part after `preprocess`, of the learned outputs (hosts, pools, trainsets, models,",
+            f"detections on val) {blind['learned_differing']} of {blind['learned']} differ, of the detections on test "
+            f"{blind['tested_differing']} of {blind['tested']}.",
             "",
             f"{' and '.join(LISTED)} shows the params, `runtime.workers` among them.",
             "",
