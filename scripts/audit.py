@@ -14,6 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 REQUIREMENT = "pip-audit==2.10.0"
+ELSEWHERE = "run `make audit` where the public index is reached"
 
 
 def verdict(report: dict[str, Any]) -> tuple[int, list[str]]:
@@ -25,23 +26,36 @@ def verdict(report: dict[str, Any]) -> tuple[int, list[str]]:
         for one in every
         for hole in one.get("vulns", ())
     ]
+    if len(unchecked) == len(every):
+        return 3, [f"nothing was checked: the service that answers here knows none of the {len(every)} packages; {ELSEWHERE}"]
     lines = [*known, f"{len(every) - len(unchecked)} of {len(every)} packages checked, {len(known)} known vulnerabilities"]
     if unchecked:
         lines.append(f"not checked, because the service does not know them: {', '.join(sorted(unchecked))}")
     return (1 if known else 3 if unchecked else 0), lines
 
 
-def main() -> int:
+def audit() -> tuple[int, list[str]]:
+    """Exit code and lines to print of pip-audit, installed where it is not yet."""
     python = ROOT / ".venv.audit" / "bin" / "python"
     if not python.is_file():
         venv.create(python.parents[1], with_pip=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", REQUIREMENT], check=True)
+    installed = subprocess.run([python, "-m", "pip", "install", "--quiet", REQUIREMENT], capture_output=True, text=True)
+    if installed.returncode:
+        return 3, [f"nothing was checked: {REQUIREMENT} cannot be installed ({last(installed.stderr)}); {ELSEWHERE}"]
     lock = ("--requirement", ROOT / "requirements.lock", "--no-deps", "--disable-pip", "--format", "json", "--progress-spinner", "off")
-    done = subprocess.run([python, "-m", "pip_audit", *lock], stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([python, "-m", "pip_audit", *lock], capture_output=True, text=True)
     try:
-        code, lines = verdict(json.loads(done.stdout))
+        return verdict(json.loads(done.stdout))
     except ValueError:
-        code, lines = 3, ["not checked: pip-audit gave no report; its message stands above (no network?)"]
+        return 3, [f"nothing was checked: pip-audit gives no report ({last(done.stderr)}); {ELSEWHERE}"]
+
+
+def last(said: str) -> str:
+    return (said.strip().splitlines() or ["no message"])[-1]
+
+
+def main() -> int:
+    code, lines = audit()
     print("\n".join(lines))
     return code
 

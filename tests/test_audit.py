@@ -16,3 +16,5 @@ def test_verdicts():
         "2 of 3 packages checked, 2 known vulnerabilities",
     ]
     assert verdict({"dependencies": [SOUND, UNKNOWN]})[0] == 3
+    code, (line,) = verdict({"dependencies": [UNKNOWN, UNKNOWN]})
+    assert code == 3 and line.startswith("nothing was checked: ") and "none of the 2 packages" in line
