@@ -22,7 +22,8 @@ NEAR = 3.0  # px by which matched points may miss each other
 # most 4 (33,557 pairs of CBIS-DDSM, 3,160 of the phantom); a crop to the half in both directions leaves 11 and more, one of a
 # tenth on each side 16, a turn of 3 degrees with JPEG of quality 60 23.
 LEAST = 10
-NEIGHBOURS = 4  # of each feature that are looked at
+NEIGHBOURS = 4  # of each feature that are looked at in each block
+BLOCK = 512  # images whose features are searched at a time, so that memory holds as few of them however many there are
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,11 @@ def features(image: NDArray[Any]) -> Features:
 def shared(images: Sequence[Features], groups: Sequence[str]) -> list[Shared]:
     """Pairs of images of different groups of which one is a part of the other, in their order.
 
-    300 images take a second, 2,500 twelve.
+    300 images take a second, 5,000 half a minute.
     """
-    roots = [np.sqrt(one.described / np.maximum(one.described.sum(1, keepdims=True), 1)).astype(np.float32) for one in images]
     found = []
-    for first, second in _candidates(roots, groups):
-        alike = roots[first] @ roots[second].T
+    for first, second in _candidates(images, groups):
+        alike = _roots([images[first]]) @ _roots([images[second]]).T
         there = alike.argmax(1)
         rows = np.flatnonzero((alike.argmax(0)[there] == np.arange(len(alike))) & (alike.max(1) >= ALIKE))  # best in both directions
         points = _arranged(images[first].places[rows], images[second].places[there[rows]]) if len(rows) >= LEAST else 0
@@ -69,21 +69,36 @@ def shared(images: Sequence[Features], groups: Sequence[str]) -> list[Shared]:
     return found
 
 
-def _candidates(roots: Sequence[NDArray[np.float32]], groups: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs of different groups with several features among each other's nearest ones of all, by a forest of k-d trees."""
-    every = np.concatenate(roots) if roots else np.zeros((0, 128), np.float32)
-    if len(every) <= NEIGHBOURS:
-        return []
-    owner = np.repeat(np.arange(len(roots)), [len(one) for one in roots])
-    forest = cv2.FlannBasedMatcher({"algorithm": 1, "trees": 4}, {"checks": 64})
-    forest.add([every])
-    votes: Counter[tuple[int, int]] = Counter()
-    for row in forest.knnMatch(every, k=NEIGHBOURS):
-        for one in row:
-            here, there = sorted((int(owner[one.queryIdx]), int(owner[one.trainIdx])))
-            if groups[here] != groups[there] and 1 - one.distance**2 / 2 >= ALIKE:
-                votes[here, there] += 1
-    return sorted(pair for pair, count in votes.items() if count >= LEAST // 2)
+def _candidates(images: Sequence[Features], groups: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs of different groups with several features among each other's nearest ones, by forests of k-d trees."""
+    blocks = [range(start, min(start + BLOCK, len(images))) for start in range(0, len(images), BLOCK)]
+    found: list[tuple[int, int]] = []
+    for number, block in enumerate(blocks):
+        known, owner = _roots(images[block.start : block.stop]), _owners(images, block)
+        if len(known) < NEIGHBOURS:
+            continue
+        forest = cv2.flann.Index(known, {"algorithm": 1, "trees": 4})
+        for later in blocks[number:]:  # the features of the second of a pair look for those of the first
+            asked, asker = _roots(images[later.start : later.stop]), _owners(images, later)
+            if len(asked):
+                near, squared = forest.knnSearch(asked, NEIGHBOURS, params={"checks": 64})
+                row, column = np.nonzero(1 - squared / 2 >= ALIKE)
+                ends = zip(owner[near[row, column]].tolist(), asker[row].tolist(), strict=True)
+                votes = Counter((first, second) for first, second in ends if first < second and groups[first] != groups[second])
+                found += [pair for pair, count in votes.items() if count >= LEAST // 2]
+    return sorted(found)
+
+
+def _roots(images: Sequence[Features]) -> NDArray[np.float32]:
+    """(N, 128) square roots of the features of all of them, each of length 1."""
+    described = np.concatenate([one.described for one in images]).astype(np.float32)
+    described /= np.maximum(described.sum(1, keepdims=True), 1)
+    return np.sqrt(described, out=described)
+
+
+def _owners(images: Sequence[Features], block: range) -> NDArray[np.intp]:
+    """(N,) the image of each row of `_roots` of the block."""
+    return np.repeat(np.arange(block.start, block.stop), [len(images[index].described) for index in block])
 
 
 def _arranged(here: NDArray[np.float32], there: NDArray[np.float32]) -> int:
