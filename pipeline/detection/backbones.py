@@ -7,13 +7,15 @@ a head of fixed size. Padding and normalisation are those of the original Tensor
 import pipeline.detection.ops  # noqa: F401, I001 (before mmdet: it makes mmcv.ops importable)
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import conv2d, pad
+
+from pipeline.detection.depthwise import depthwise
 
 # kernel, stride, expansion, channels, blocks of each stage
 STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3), (5, 2, 6, 192, 4), (3, 1, 6, 320, 1))
@@ -31,20 +33,41 @@ class SameConv(nn.Conv2d):
     """Convolution padded as TensorFlow's `SAME`: with a stride the odd px of padding goes to the right and below."""
 
     def forward(self, maps: Tensor) -> Tensor:
+        return self.by(maps, self.weight, self.bias)
+
+    def by(self, maps: Tensor, kernels: Tensor, offsets: Tensor | None) -> Tensor:
+        """The same with other kernels and offsets."""
+        if self.groups > 1 and self.stride == (1, 1) and maps.device.type == "cpu":
+            kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else kernels.dtype
+            return depthwise(maps.to(kind), kernels.to(kind), None if offsets is None else offsets.to(kind), self.dilation[0])
         edges: list[int] = []
         for side, kernel, stride, dilation in zip(maps.shape[:1:-1], self.kernel_size, self.stride, self.dilation, strict=True):
             total = max((-(-side // stride) - 1) * stride + dilation * (kernel - 1) + 1 - side, 0)
             edges += [total // 2, total - total // 2]
         padded = pad(maps, edges) if any(edges) else maps
-        if self.groups == 1 or maps.device.type != "cpu":
-            return super().forward(padded)
-        with torch.autocast("cpu", enabled=False):  # there the gradient of a depthwise convolution takes several times as long in bf16
-            return super().forward(padded.float()).to(maps.dtype)
+        if self.groups == 1 or maps.device.type != "cpu" or not (torch.is_grad_enabled() and (maps.requires_grad or kernels.requires_grad)):
+            return conv2d(padded, kernels, offsets, self.stride, 0, self.dilation, self.groups)
+        with torch.autocast("cpu", enabled=False):  # the gradient with a stride takes several times as long in bf16 there
+            return conv2d(padded.float(), kernels, offsets, self.stride, 0, self.dilation, self.groups).to(maps.dtype)
 
 
-def _unit(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1, relu: bool = True) -> nn.Sequential:
-    conv = SameConv(inputs, outputs, kernel, stride, dilation=dilation, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01), nn.ReLU6() if relu else nn.Identity())
+class Unit(nn.Sequential):
+    """Convolution, normalisation, ReLU6 or nothing. Fixed statistics are put into the kernels, which saves passes over the maps."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1, relu: bool = True
+    ) -> None:
+        conv = SameConv(inputs, outputs, kernel, stride, dilation=dilation, groups=groups, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01), nn.ReLU6() if relu else nn.Identity())
+
+    def forward(self, maps: Tensor) -> Tensor:
+        conv, norm, end = cast(Any, self)
+        if norm.training:
+            made: Tensor = end(norm(conv(maps)))
+            return made
+        factors = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        made = end(conv.by(maps, conv.weight * factors[:, None, None, None], norm.bias - norm.running_mean * factors))
+        return made
 
 
 class Block(nn.Module):
@@ -53,9 +76,9 @@ class Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int, dilation: int) -> None:
         super().__init__()
         hidden = inputs * expansion
-        self.expand = _unit(inputs, hidden, 1) if expansion > 1 else nn.Identity()
-        self.depthwise = _unit(hidden, hidden, kernel, stride, dilation, groups=hidden)
-        self.project = _unit(hidden, outputs, 1, relu=False)
+        self.expand = Unit(inputs, hidden, 1) if expansion > 1 else nn.Identity()
+        self.depthwise = Unit(hidden, hidden, kernel, stride, dilation, groups=hidden)
+        self.project = Unit(hidden, outputs, 1, relu=False)
         self.same = stride == 1 and inputs == outputs
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -74,7 +97,7 @@ class EfficientNetLite0(BaseModule):
     def __init__(self, stride: int = 16, frozen_stages: int = -1, norm_eval: bool = False) -> None:
         super().__init__([{"type": "Kaiming", "layer": "Conv2d"}, {"type": "Constant", "val": 1, "layer": ["_BatchNorm"]}])
         self.frozen_stages, self.norm_eval = frozen_stages, norm_eval
-        self.stem = _unit(3, 32, 3, stride=2)
+        self.stem = Unit(3, 32, 3, stride=2)
         blocks: list[Block] = []
         self.ends = []  # of each stage: the number of its last block
         inputs, reached, dilation = 32, 2, 1

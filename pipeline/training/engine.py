@@ -5,7 +5,9 @@ however many processes load the data. Only the number of threads may change the 
 """
 
 import contextlib
+import ctypes
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +28,7 @@ from pipeline.training.sampling import NumberedBatches, Order
 
 Optimizers = torch.optim.Optimizer | Mapping[str, torch.optim.Optimizer]
 ROWS = 1000  # of the loss table, at most
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 class Samples(Protocol):
@@ -118,12 +121,20 @@ def _prepare(seed: int, threads: int) -> tuple[int, int]:
     """Set threads, determinism, seeds and silence of this process; returns its rank and the number of processes."""
     if not MMLogger.check_instance_created("quiet"):
         MMLogger.get_instance("quiet", log_level="ERROR")  # else MMEngine logs every weight that is initialised
+    _keep_memory()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     hooks.seed_all(seed, "weights")
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def _keep_memory() -> None:
+    """Let glibc keep what is freed: every step needs the same again, and new pages cost a twentieth of its time. Elsewhere nothing."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        library.mallopt(M_MMAP_THRESHOLD, 2**31 - 1)
 
 
 def _hooks(
