@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.machine import cores
+
 TRAINING = "train_"  # names of stages that are worth a process of their own begin so
 MEMORY = 3 * 2**30  # bytes that a training may need
 
@@ -73,9 +75,8 @@ def at_once(threads: int) -> int:
     """How many trainings of so many threads this machine takes at a time; one where there is a GPU, which they would share."""
     if Path("/dev/nvidiactl").exists():
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(cores // threads, memory // MEMORY))
+    return max(1, min(cores() // threads, memory // MEMORY))
 
 
 def module(name: str, *arguments: str, lines: bool = False) -> int:

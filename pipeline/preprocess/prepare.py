@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import multiprocessing
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ from pipeline.data.canonical import read_cases
 from pipeline.data.records import StoredCase
 from pipeline.errors import PipelineError, raise_all
 from pipeline.io import atomic_folder, read_image, write_json, write_png
+from pipeline.machine import cores
 from pipeline.params import Preprocess, Split
 from pipeline.preprocess import crops, duplicates, lesions, patches, sheet
 from pipeline.preprocess.breast import chest_wall_right
@@ -59,7 +59,7 @@ def prepare(raw: Path, out: Path, params: Preprocess, split: Split, seed: int, p
     with contextlib.ExitStack() as stack:
         folders = {name: stack.enter_context(atomic_folder(out / name)) for name in (*PARTS, "patches", "qc")}
         jobs = [Job(case, part := parts[case.patient_id], folders[part], folders["patches"], params) for case in kept]
-        outcomes = list(track(_work(jobs, processes or _cores()), "preprocess", len(jobs)))
+        outcomes = list(track(_work(jobs, processes or cores()), "preprocess", len(jobs)))
         raise_all([one.fault for one in outcomes if one.fault], f"mammograms of {raw} that cannot be used; take them out of the source")
         used = [(one, one.record) for one in outcomes if one.record is not None]
         _check(((one.part, record["patient_id"], len(one.targets)) for one, record in used), split, params.targets)
@@ -150,10 +150,6 @@ def _work(jobs: list[Job], processes: int) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as pool:
         yield from pool.map(prepare_one, jobs, chunksize=4)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _removed(image: NDArray[Any], cleaned: Cleaned) -> int:

@@ -23,6 +23,7 @@ from pipeline.data.phantom.placement import add_distractors, place
 from pipeline.data.records import VIEWS, Case, Lesion
 from pipeline.errors import PipelineError
 from pipeline.io import from_unit
+from pipeline.machine import cores
 from pipeline.params import Phantom
 from pipeline.rng import generator
 
@@ -112,7 +113,7 @@ def cases(params: Phantom, seed: int, workers: int | None = None) -> Iterator[Ca
     A few images are drawn ahead, so memory does not grow with their number.
     """
     jobs = [(params, seed, patient, view) for patient in patients(params) for view in VIEWS]
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or cores()
     if workers == 1:
         yield from (case(*job) for job in jobs)
         return
