@@ -63,6 +63,7 @@ def test_every_stage_module_is_in_the_graph_or_a_command_of_its_own():
     assert {path.stem for path in (ROOT / "stages").glob("*.py")} - in_graph - {"__init__"} == {
         "run",
         "compare",
+        "confirm",
         "ablation",
         "reader_study",
         "study",

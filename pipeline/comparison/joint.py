@@ -8,7 +8,7 @@ evaluated together, on the same resampled patients, so that their points can be 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def join(experiments: Sequence[Experiment]) -> list[Joint]:
 
 
 def _once(group: Sequence[Experiment]) -> list[Experiment]:
-    """Experiments of one family by fold; of those with equal params the first, if they found the same."""
+    """Experiments of one family, one a fold: those of equal params are joined, where they found the same in what they share."""
     folds: dict[int, Experiment] = {}
     for one in group:
         fold = one.params["split"]["fold"] if one.params["split"]["scheme"] == "kfold" else 0
@@ -111,9 +111,17 @@ def _once(group: Sequence[Experiment]) -> list[Experiment]:
                 f"experiments {first.name} and {one.name} have equal params and other detections: they were run with other code or data; "
                 "name the ones to compare, or run them again"
             )
-        if set(one.predictions) > set(first.predictions):
-            folds[fold] = one
+        folds[fold] = _united(first, one)
     return [folds[fold] for fold in sorted(folds)]
+
+
+def _united(first: Experiment, one: Experiment) -> Experiment:
+    """`first` with the points and seeds that only `one` has."""
+    if not set(one.predictions) - set(first.predictions):
+        return first
+    values = {"points": list(dict.fromkeys([*first.points, *one.points])), "seeds": sorted({*first.seeds, *one.seeds})}
+    params = {**first.params, "study": {**first.params["study"], **values}, "curve": {**one.params["curve"], **first.params["curve"]}}
+    return replace(first, params=params, predictions={**first.predictions, **one.predictions}, sizes={**one.sizes, **first.sizes})
 
 
 def _family(folds: list[Experiment], keys: Sequence[str], every: Sequence[Experiment]) -> Family:
@@ -201,13 +209,15 @@ def _member(family: Family, point: str, name: str, alone: str, place: int, known
         size["arm"] = variant(size["arm"], place, alone)
         mixture = {variant(key, place, alone) if _pool(size["arm"]) == key else key: n for key, n in mixture.items()}
     found = {
-        seed: detections(family.predictions[point, seed], known, f"{family.name}, {point}, seed {seed}") for seed in family.folds[0].seeds
+        seed: detections(boxes, known, f"{family.name}, {point}, seed {seed}")
+        for (other, seed), boxes in family.predictions.items()
+        if other == point
     }
     return Member(study.Point(name, found=found, **size), alone, mixture)
 
 
 def _cells(family: Family, point: str) -> str:
-    return _digest([family.predictions[point, seed] for seed in family.folds[0].seeds])
+    return _digest([(seed, boxes) for (other, seed), boxes in family.predictions.items() if other == point])
 
 
 def _digest(value: Any) -> str:
