@@ -59,6 +59,7 @@ class Hostile:
         return open, (str(self.path), "w")
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("payload", ["builtin", "numpy"])
 def test_pickles_that_name_anything_but_arrays_are_refused(tmp_path, payload):
     touched = tmp_path / "touched"
@@ -77,6 +78,7 @@ def test_wrong_shapes_and_missing_members_are_named(tmp_path):
         weights.from_archive(tmp_path / "a.tar.gz", "vgg16")
 
 
+@pytest.mark.attack
 def test_an_archive_of_other_bytes_is_refused_before_it_is_read(tmp_path):
     packed(tmp_path / weights.ARCHIVE, "alexnet", b"")
     with pytest.raises(PipelineError, match=r"sha256 is .*, expected a286e44c"):

@@ -157,6 +157,7 @@ def test_every_unusable_image_is_named_in_one_error(tmp_path, films):
     assert [case.image_id for case in read_cases(tmp_path / "raw")] == ["P_00001_RIGHT_MLO"]
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("way", ["..", "absolute", "link", "jpeg"])
 def test_no_path_leaves_the_data_folder(tmp_path, films, way):
     root = (as_jpeg if way == "jpeg" else as_in_tables)(tmp_path / "root", films[1:2])

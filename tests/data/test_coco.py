@@ -172,6 +172,7 @@ def test_an_unsound_file_is_refused_with_all_of_its_faults(dataset):
         assert part in text
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("name", ["/etc/hostname.png", "link.png"])
 def test_no_path_leaves_the_data_folder(dataset, tmp_path_factory, name):
     outside = tmp_path_factory.mktemp("outside") / "x.png"

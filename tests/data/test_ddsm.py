@@ -173,6 +173,7 @@ def test_unusable_images_are_named_at_once(tmp_path):
         assert line.startswith(f"  - {name}: ") and reason in line
 
 
+@pytest.mark.attack
 def test_a_link_out_of_the_folder_is_refused(tmp_path):
     folder = case(tmp_path / "root", views=("LEFT_CC",))
     (folder / "B_3024_1.LEFT_CC.LJPEG").rename(tmp_path / "away.LJPEG")

@@ -1,5 +1,6 @@
 """Files made to harm: bombs, wild coordinates, codecs that crash, paths that lead out. Each is refused by name, in bounded memory."""
 
+import itertools
 import json
 import resource
 import struct
@@ -30,7 +31,7 @@ def bounded():
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     yield
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < GROWTH_MB
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
 
 
 def png(width: int, height: int) -> bytes:
@@ -43,6 +44,7 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(("width", "height"), [(100_000, 100_000), (30_000, 30_000), (2**31 - 1, 1), (12_000, MAX_PIXELS // 12_000 + 1)])
 def test_images_too_large_by_their_header_are_not_decoded(tmp_path, width, height):
     (tmp_path / "bomb.png").write_bytes(png(width, height))
@@ -50,6 +52,7 @@ def test_images_too_large_by_their_header_are_not_decoded(tmp_path, width, heigh
         read_image(tmp_path / "bomb.png")
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("name", ["big.png", "big.dcm"])
 def test_a_file_of_many_gigabytes_is_not_read(tmp_path, name):
     with open(tmp_path / name, "wb") as file:
@@ -58,6 +61,7 @@ def test_a_file_of_many_gigabytes_is_not_read(tmp_path, name):
         (dicom.read if name.endswith("dcm") else read_image)(tmp_path / name)
 
 
+@pytest.mark.attack
 def test_a_compression_bomb_holds_no_more_than_its_header_says(tmp_path):
     coded = png(10, 10)
     bomb = zlib.compress(bytes(400_000_000), 9)
@@ -83,18 +87,23 @@ def announce(data: bytes, syntax, height: int, width: int, tags: bool, stream: b
     return bytes(changed)
 
 
-@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, RLELossless], ids=lambda uid: uid.keyword)
-@pytest.mark.parametrize(("tags", "stream"), [(True, False), (False, True), (True, True)])
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    ("syntax", "tags", "stream"),
+    [
+        *itertools.product((JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless), (True, False), (True,)),
+        *itertools.product((JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, RLELossless), (True,), (False,)),  # RLE streams name no size
+    ],
+)
 def test_dicom_files_that_announce_a_giant_are_refused(tmp_path, syntax, tags, stream):
     path = write_dicom(tmp_path / "bomb.dcm", film(60, 40), syntax=syntax)
-    if stream and syntax == RLELossless:
-        pytest.skip("its stream names no size")
     path.write_bytes(announce(path.read_bytes(), syntax, 60_000, 60_000, tags, stream))
     with pytest.raises(PipelineError, match=r"bomb\.dcm: "):
         dicom.read(path)
     assert dicom.read(write_dicom(tmp_path / "next.dcm", film(60, 40), syntax=syntax)).image.shape == (60, 40)  # the next file is read
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("kind", [b"PN", b"SQ", b"AE", b"FL", b"UN"])
 @pytest.mark.parametrize("tag", [b"\x28\x00\x10\x00", b"\x28\x00\x11\x00"], ids=["rows", "columns"])
 def test_a_dicom_side_of_another_kind_is_refused(tmp_path, tag, kind):
@@ -105,6 +114,7 @@ def test_a_dicom_side_of_another_kind_is_refused(tmp_path, tag, kind):
         dicom.read(path)
 
 
+@pytest.mark.attack
 def test_a_deflated_dicom_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(apart, "MEMORY", 1 << 30)
     monkeypatch.setattr(apart, "_worker", None)
@@ -121,6 +131,7 @@ def test_a_deflated_dicom_bomb_is_refused(tmp_path, monkeypatch):
         dicom.read(path)
 
 
+@pytest.mark.attack
 def test_a_lossless_jpeg_of_65535_lines_is_refused():
     data = bytearray(encode(film(12, 8, top=4095), 1, 12))
     at = data.index(b"\xff\xc3")
@@ -142,6 +153,7 @@ def annotated(folder: Path, segmentation) -> Rejected:
     return found
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     ("segmentation", "reason"),
     [
@@ -176,6 +188,7 @@ def test_masks_of_pycocotools_are_decoded_alike():
         assert (coco.decode(coded) == mask).all() and (coco.decode(coded) == rle.decode(coded)).all()
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, '"\\ud800', "\xff", "{}extra", "NaN1"])
 def test_json_that_is_too_deep_or_too_long_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text, encoding="latin-1")
@@ -185,7 +198,13 @@ def test_json_that_is_too_deep_or_too_long_is_refused(tmp_path, text):
         read_json(tmp_path)
 
 
-def test_paths_cannot_leave_the_data_folder(tmp_path):
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    "name",
+    ["", "../out.png", "a/../../out.png", "ABSOLUTE", "link.png", "folder/out.png", "loop", "a\0b", "x" * 256, "\ud800"],
+    ids=["empty", "above", "above later", "absolute", "link", "link to a folder", "loop", "nul", "long", "surrogate"],
+)
+def test_paths_cannot_leave_the_data_folder(tmp_path, name):
     root = tmp_path / "root"
     write_png(root / "in.png", film(4, 4))
     write_png(tmp_path / "out.png", film(4, 4))
@@ -194,17 +213,5 @@ def test_paths_cannot_leave_the_data_folder(tmp_path):
     (root / "loop").symlink_to(root / "loop")
     (root / "inner.png").symlink_to(root / "in.png")
     assert below(root, "in.png").is_file() and below(root, "inner.png").is_file()
-    for name in (
-        "",
-        "../out.png",
-        "a/../../out.png",
-        str(tmp_path / "out.png"),
-        "link.png",
-        "folder/out.png",
-        "loop",
-        "a\0b",
-        "x" * 256,
-        "\ud800",
-    ):
-        with pytest.raises(PipelineError, match="does not lie in"):
-            below(root, name)
+    with pytest.raises(PipelineError, match="does not lie in"):
+        below(root, str(tmp_path / "out.png") if name == "ABSOLUTE" else name)

@@ -88,6 +88,7 @@ def test_unusable_images_are_named_at_once(root):
         assert line.startswith(f"  - mdb{number:03d}: ") and reason in line
 
 
+@pytest.mark.attack
 def test_a_link_out_of_the_folder_is_refused(root, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside") / "mdb003.pgm"
     (root / "mdb003.pgm").rename(outside)

@@ -110,6 +110,7 @@ class Planted:
         return pathlib.Path.write_text, (pathlib.Path(self.file), "code was run")
 
 
+@pytest.mark.attack
 def test_a_planted_checkpoint_runs_no_code_in_mmdetection(trained, tmp_path):
     """The control, MMEngine alone, does run it: else this test could not fail."""
     for name, zipped in (("with", True), ("with_old", False), ("without", True)):
@@ -134,6 +135,7 @@ for checkpoint in ({str(tmp_path / "with.pth")!r}, {str(tmp_path / "with_old.pth
     assert [path.name for path in tmp_path.glob("ran_*")] == ["ran_without"]
 
 
+@pytest.mark.attack
 def test_a_planted_configuration_is_not_run(trained, tmp_path):
     shutil.copytree(trained.folder, tmp_path / "model")
     planted = tmp_path / "model" / "config.py"

@@ -93,6 +93,7 @@ def test_policy_allows_the_own_script_alone(inputs):
     assert "default-src 'none'" in policy and f"script-src 'sha256-{digest}'" in policy
 
 
+@pytest.mark.attack
 def test_metadata_cannot_inject_markup(inputs):
     values = read_json(inputs["reports"] / "metrics.json")
     values["notes"] = [HOSTILE]
@@ -107,6 +108,7 @@ def test_metadata_cannot_inject_markup(inputs):
     assert len(found.scripts) == 2 and not found.handlers and "x" not in found.addresses
 
 
+@pytest.mark.attack
 def test_names_in_the_data_block_cannot_end_the_script():
     content = dict.fromkeys(["title", "subtitle", "operating_points", "params", "worst_of"], "")
     table = build.Table("", [], [])

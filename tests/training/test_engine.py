@@ -158,12 +158,16 @@ class Hostile:
         return (open, (self.path, "w"))
 
 
-def test_a_hostile_pickle_does_not_run(tmp_path):
-    torch.save({"state_dict": Hostile(str(tmp_path / "ran"))}, tmp_path / "torch.pth")
-    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Hostile(str(tmp_path / "ran")), protocol=2))
-    for name in ("torch.pth", "plain.pth"):
-        with pytest.raises(PipelineError, match="cannot be read as tensors"):
-            checkpoints.load_state(tmp_path / name)
+@pytest.mark.attack
+@pytest.mark.parametrize("container", ["zip", "pickle"])
+def test_a_hostile_pickle_does_not_run(tmp_path, container):
+    hostile = Hostile(str(tmp_path / "ran"))
+    if container == "zip":
+        torch.save({"state_dict": hostile}, tmp_path / "a.pth")
+    else:
+        (tmp_path / "a.pth").write_bytes(pickle.dumps(hostile, protocol=2))
+    with pytest.raises(PipelineError, match="cannot be read as tensors"):
+        checkpoints.load_state(tmp_path / "a.pth")
     assert not (tmp_path / "ran").exists()
     with pytest.raises(PipelineError, match="no such file"):
         checkpoints.load_state(tmp_path / "absent.pth")
