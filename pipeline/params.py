@@ -345,7 +345,7 @@ def read_yaml(path: Path) -> Any:
         return YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError:
         raise PipelineError(f"{path}: no such file; run from the repository's root or name it with --params") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # also not UTF-8, too long a number, too deep
         raise PipelineError(f"{path}: not valid YAML: {error}") from None
 
 

@@ -29,6 +29,8 @@ def load_state(path: Path) -> Any:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
+                if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
+                    raise ValueError("it is compressed, which torch does not do, and may be a bomb")
                 damaged = archive.testzip()  # torch does not compare the checksums
             if damaged:
                 raise ValueError(f"the checksum of {damaged} is wrong")

@@ -19,6 +19,7 @@ from pipeline.data.coco_source import cases
 from pipeline.data.reading import below
 from pipeline.errors import PipelineError
 from pipeline.io import MAX_PIXELS, read_image, read_json, write_png
+from pipeline.params import load
 from tests.data.files import film, write_dicom
 from tests.data.ljpeg_files import encode
 
@@ -196,6 +197,14 @@ def test_json_that_is_too_deep_or_too_long_is_refused(tmp_path, text):
         read_json(tmp_path / "a.json")
     with pytest.raises(PipelineError, match="cannot be read"):
         read_json(tmp_path)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("text", ["x: " + "[" * 1500, "{a: " * 3000, "- " * 5000, f"seed: {'9' * 5000}", "a: &a [*a]", "\ud800"])
+def test_yaml_that_is_too_deep_or_too_long_is_refused(tmp_path, text):
+    (tmp_path / "params.yaml").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(PipelineError, match=r"params\.yaml"):
+        load(tmp_path / "params.yaml")
 
 
 @pytest.mark.attack

@@ -3,6 +3,7 @@
 import csv
 import logging
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -171,6 +172,19 @@ def test_a_hostile_pickle_does_not_run(tmp_path, container):
     assert not (tmp_path / "ran").exists()
     with pytest.raises(PipelineError, match="no such file"):
         checkpoints.load_state(tmp_path / "absent.pth")
+
+
+@pytest.mark.attack
+def test_a_compressed_checkpoint_is_refused_before_it_is_unpacked(tmp_path):
+    """Torch stores tensors as they are; a few kB that unpack to hundreds of MB are no checkpoint."""
+    torch.save({"a": torch.zeros(10)}, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as sound, zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for one in sound.infolist():
+            bomb.writestr(one.filename, bytes(100_000_000) if "/data/" in one.filename else sound.read(one))
+    assert (tmp_path / "bomb.pth").stat().st_size < 200_000
+    with pytest.raises(PipelineError, match=r"bomb\.pth: cannot be read as tensors \(it is compressed"):
+        checkpoints.load_state(tmp_path / "bomb.pth")
+    assert checkpoints.load_state(tmp_path / "a.pth")["a"].shape == (10,)
 
 
 class Diverging(Net):
