@@ -3,15 +3,17 @@
 python -m benchmarks.kills --kills 60
 
 Works in a clone of this repository's HEAD below build/kills, on the profile tiny, with longer trainings that write a
-checkpoint at every chance, so that many kills hit one. One trial: the outputs of a stage are removed, `dvc repro
---single-item --no-run-cache` runs it, and when a random share of the time from the start of the stage's command to the
-end of DVC is over, the whole process group is killed. Then `make run`, without the run cache, must succeed, and dvc.lock
-(the hash of every output) and reports/ must be those of the undisturbed run. Stages take turns, trainings twice a round.
-Each trial adds a line to build/kills.jsonl; called again, it goes on with the next one. A trial that ended before its
-kill does not count. Exit code 1 at the first difference.
+checkpoint at every chance, so that many kills hit one. One trial: the outputs of a stage and its entry in dvc.lock are
+removed (else DVC takes them from its cache), `dvc repro --single-item --no-run-cache` runs it, and when a random share of
+the time from the start of the stage's command to the end of DVC is over, the whole process group is killed. Then `make
+run`, without the run cache, must succeed, and dvc.lock (the hash of every output) and reports/ must be those of the
+undisturbed run. Stages take turns, trainings twice a round. Each trial adds a line to build/kills.jsonl;
+called again, it goes on with the next one. A trial that ended before its kill does not count. Exit code 1 at the first
+difference.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -33,6 +35,7 @@ from pipeline.profile import write
 ROOT = Path(__file__).parents[1]
 LONGER = {"masks": {"iterations": 200}, "gen": {"train": {"iterations": 40}}, "detector": {"iterations": 150}}
 TRAININGS = ("train_masks", "train_infill", "train_detector")
+UNDISTURBED = ".undisturbed"  # a file in the clone: the run that everything is compared with is complete
 STARTED = "Running stage"  # DVC says so right before it starts a stage's command
 ENVIRONMENT = {
     **os.environ,
@@ -60,6 +63,25 @@ def prepare(work: Path) -> dict[str, Any]:
     record = work.parent / f"{work.name}.undisturbed.json"
     if record.is_file():
         return dict(json.loads(record.read_text()))
+    if not (work / UNDISTURBED).is_file():
+        undisturbed(work)
+    before, seconds = state(work), {}
+    for stage in read_yaml(work / "dvc.lock")["stages"]:
+        forget(work, stage)
+        process = start(work, stage)
+        began = time.monotonic()
+        if process.wait() or STARTED not in said(work):
+            raise SystemExit(f"{stage} fails: {said(work)[-3000:]}")
+        seconds[stage] = time.monotonic() - began
+    if state(work) != before:
+        raise SystemExit("every stage run twice, undisturbed, gives other bytes")
+    found = {"seconds": seconds, "state": before}
+    record.write_text(json.dumps(found, indent=1))
+    return found
+
+
+def undisturbed(work: Path) -> None:
+    """A clone of HEAD in which everything was run."""
     shutil.rmtree(work, ignore_errors=True)
     run(ROOT, "git", "clone", "--quiet", str(ROOT), str(work))
     (work / "dvc.lock").unlink(missing_ok=True)
@@ -70,19 +92,7 @@ def prepare(work: Path) -> dict[str, Any]:
     run(work, sys.executable, "-m", "pipeline.profile", "tiny", "--write")
     write(LONGER, work / "params.yaml")
     dvc(work, "repro")
-    before, seconds = state(work), {}
-    for stage in read_yaml(work / "dvc.lock")["stages"]:
-        remove_outputs(work, stage)
-        process = start(work, stage)
-        began = time.monotonic()
-        if process.wait():
-            raise SystemExit(f"{stage} fails: {said(work)[-3000:]}")
-        seconds[stage] = time.monotonic() - began
-    if state(work) != before:
-        raise SystemExit("every stage run twice, undisturbed, gives other bytes")
-    found = {"seconds": seconds, "state": before}
-    record.write_text(json.dumps(found, indent=1))
-    return found
+    (work / UNDISTURBED).touch()
 
 
 def start(work: Path, stage: str) -> subprocess.Popen[bytes]:
@@ -104,15 +114,19 @@ def said(work: Path) -> str:
 
 
 def state(work: Path) -> dict[str, str]:
-    """Hashes of dvc.lock, which holds those of all outputs, and of the reports."""
-    files = [work / "dvc.lock", *sorted(path for path in (work / "reports").rglob("*") if path.is_file())]
-    return {path.relative_to(work).as_posix(): sha256(path) for path in files}
+    """Hashes of what dvc.lock says, which are those of all outputs, and of the reports."""
+    lock = json.dumps(read_yaml(work / "dvc.lock"), sort_keys=True)
+    files = sorted(path for path in (work / "reports").rglob("*") if path.is_file())
+    return {"dvc.lock": hashlib.sha256(lock.encode()).hexdigest()} | {path.relative_to(work).as_posix(): sha256(path) for path in files}
 
 
-def remove_outputs(work: Path, stage: str) -> None:
-    for out in read_yaml(work / "dvc.lock")["stages"][stage]["outs"]:
+def forget(work: Path, stage: str) -> None:
+    """Remove the outputs of a stage and its entry in dvc.lock, as if it had never run."""
+    lock = read_yaml(work / "dvc.lock")
+    for out in lock["stages"].pop(stage)["outs"]:
         path = work / out["path"]
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    (work / "dvc.lock").write_text(json.dumps(lock, indent=1))
 
 
 def turns(stages: Iterable[str]) -> list[str]:
@@ -120,12 +134,12 @@ def turns(stages: Iterable[str]) -> list[str]:
     return sorted([*stages, *(stage for stage in stages if stage.startswith(TRAININGS))])
 
 
-def trial(work: Path, number: int, undisturbed: dict[str, Any]) -> dict[str, Any]:
+def trial(work: Path, number: int, known: dict[str, Any]) -> dict[str, Any]:
     """Kill a stage, run again, compare."""
-    stages = turns(undisturbed["seconds"])
+    stages = turns(known["seconds"])
     stage = stages[number % len(stages)]
-    after = undisturbed["seconds"][stage] * float(np.random.default_rng([17, number]).random())
-    remove_outputs(work, stage)
+    after = known["seconds"][stage] * float(np.random.default_rng([17, number]).random())
+    forget(work, stage)
     process = start(work, stage)
     try:
         process.wait(timeout=after)
@@ -141,13 +155,14 @@ def trial(work: Path, number: int, undisturbed: dict[str, Any]) -> dict[str, Any
         text=True,
     )
     now = state(work) if done.returncode == 0 else {}
-    differing = sorted(name for name in undisturbed["state"] if now.get(name) != undisturbed["state"][name])
+    differing = sorted(name for name in known["state"] if now.get(name) != known["state"][name])
     return {
         "trial": number,
         "stage": stage.split("@")[0],
         "item": stage,
         "after_s": round(after, 2),
         "killed": killed,
+        "ran_again": f"{STARTED} '{stage}'" in done.stdout,
         "went_on": "going on after iteration" in done.stdout,
         "survived": not differing,
         "differing": differing,
@@ -159,9 +174,10 @@ def summary(lines: list[dict[str, Any]]) -> str:
     kills = [line for line in lines if line["killed"]]
     tried, survived = Counter(line["stage"] for line in kills), Counter(line["stage"] for line in kills if line["survived"])
     rows = [f"| {stage} | {survived[stage]} of {tried[stage]} |" for stage in sorted(tried)]
-    resumed = sum(line["went_on"] for line in kills)
     total = f"| all | {sum(survived.values())} of {len(kills)} |"
-    return "\n".join(["| stage | kills survived |", "|---|---|", *rows, total, "", f"{resumed} trainings went on from a checkpoint."])
+    again, resumed = (sum(line[key] for line in kills) for key in ("ran_again", "went_on"))
+    after = f"After {again} of them the stage ran again (before the others it had ended), {resumed} trainings from a checkpoint."
+    return "\n".join(["| stage | kills survived |", "|---|---|", *rows, total, "", after])
 
 
 def main() -> None:
@@ -173,14 +189,17 @@ def main() -> None:
     os.nice(max(0, args.nice - os.nice(0)))
     args.build.mkdir(parents=True, exist_ok=True)
     work, record = args.build / "kills", args.build / "kills.jsonl"
-    undisturbed = prepare(work)
+    known = prepare(work)
     lines = [json.loads(line) for line in record.read_text().splitlines()] if record.is_file() else []
     while sum(line["killed"] for line in lines) < args.kills:
         number = len(lines)
-        lines.append(trial(work, number, undisturbed))
+        lines.append(trial(work, number, known))
         with open(record, "a", encoding="utf-8") as file:
             file.write(json.dumps(lines[-1]) + "\n")
-        print(json.dumps({key: lines[-1][key] for key in ("trial", "item", "after_s", "killed", "went_on", "survived")}), flush=True)
+        print(
+            json.dumps({key: lines[-1][key] for key in ("trial", "item", "after_s", "killed", "ran_again", "went_on", "survived")}),
+            flush=True,
+        )
         if not lines[-1]["survived"]:
             raise SystemExit(f"trial {number} differs: {lines[-1]['differing']}\n{lines[-1]['said']}")
     revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=work, capture_output=True, text=True, check=True).stdout.strip()
