@@ -66,6 +66,6 @@ def adam(lr: float, betas: tuple[float, float]) -> Any:
 
     def build(model: Any) -> dict[str, torch.optim.Optimizer]:
         parts = {"generator": model.generator, "discriminator": model.discriminator}
-        return {name: torch.optim.Adam(part.parameters(), lr=lr, betas=betas) for name, part in parts.items()}
+        return {name: torch.optim.Adam(part.parameters(), lr=lr, betas=betas, fused=True) for name, part in parts.items()}
 
     return build

@@ -98,15 +98,30 @@ def load_vgg(folder: Path, network: str, layers: Sequence[str]) -> tuple[VggFeat
     return VggFeatures(arrays, layers), {"network": network, "layers": list(layers), **record}
 
 
+class _L1(torch.autograd.Function):
+    """``F.l1_loss`` in float32 with one gradient, in the type and memory format of `ours`; PyTorch's own makes four, in another format."""
+
+    @staticmethod
+    def forward(ctx: Any, ours: Tensor, theirs: Tensor) -> Tensor:
+        difference = ours.float() - theirs.float()
+        ctx.save_for_backward(difference.sign().to(ours.dtype))
+        return difference.abs_().mean()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (sign,) = ctx.saved_tensors
+        return sign * (gradients[0] / sign.numel()), None
+
+
 def feature_matching(image: Tensor, painted: Tensor, features: VggFeatures | None) -> Tensor:
     """L1 between image and reconstruction and between their VGG activations, each over its number of elements (eq. 4).
 
     image, painted: (N, 1, P, P) in [0, 1]. Gradients flow to `painted` alone. Without features the image term is left.
     """
-    loss = F.l1_loss(painted.float(), image.float())
+    loss: Tensor = _L1.apply(painted, image)
     if features is not None and features.taps:
         with torch.no_grad():
             wanted = features(image)
         for ours, theirs in zip(features(painted), wanted, strict=True):
-            loss = loss + F.l1_loss(ours.float(), theirs.float())
+            loss = loss + _L1.apply(ours, theirs)
     return loss

@@ -48,6 +48,16 @@ def test_every_adversarial_loss_pulls_the_right_way(loss):
     assert (fake.grad < 0).all()
 
 
+def test_feature_matching_and_its_gradient_are_those_of_the_mean_of_absolute_differences():
+    torch.manual_seed(0)
+    image = torch.rand(2, 1, 8, 8)
+    painted = torch.rand(2, 1, 8, 8).bfloat16().requires_grad_()
+    ours, theirs = feature_matching(image, painted, None), torch.nn.functional.l1_loss(painted.float(), image)
+    assert ours.item() == theirs.item()
+    gradients = [torch.autograd.grad(3 * loss, painted)[0] for loss in (ours, theirs)]
+    assert torch.equal(*gradients) and gradients[0].abs().min() > 0
+
+
 def test_feature_matching_of_constant_images():
     """One filter that sums the normalised channels: differences of images are scaled by the sum of 1 / std."""
     kernel = np.zeros((1, 3, 3, 3), np.float32)
