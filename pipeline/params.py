@@ -162,7 +162,7 @@ class Synth(Block):
     hosts: Literal["normals", "lesion_free", "contralateral", "inpainted"]
     masks: Literal["dcgan", "real", "ellipse"]
     sizes: Literal["paper", "lognormal", "empirical"]
-    position: Literal["paper", "breast"]
+    position: Literal["paper", "breast", "tissue"]
     blend: Literal["paste", "feather", "poisson"]
     keep: float = Field(ge=0.05, le=1)
 

@@ -14,7 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.gan import models, patches, variety
 from pipeline.gan.adversarial import Gan, adam
 from pipeline.gan.dcgan import MaskDiscriminator, MaskGenerator
-from pipeline.gan.sheets import sheet
+from pipeline.gan.snapshots import ShownMasks, Snapshots
 from pipeline.params import Masks, Runtime
 from pipeline.rng import generator
 from pipeline.training import engine
@@ -53,6 +53,7 @@ def train(source: Path, target: Path, params: Masks, runtime: Runtime, seed: int
     real = patches.read(source, ["train"])
     key = resume.fingerprint([params.model_dump(), runtime.model_dump(), seed], [source, *models.CODE])
     folder = resume.folder("train_masks", key, state)
+    shown = ShownMasks(real.masks, params.z_dim, seed)
     gan = engine.fit(
         lambda: MaskGan(real.patch_px, params.z_dim, params.width),
         adam(params.lr, (params.betas[0], params.betas[1])),
@@ -66,6 +67,7 @@ def train(source: Path, target: Path, params: Masks, runtime: Runtime, seed: int
         precision=runtime.precision,
         workers=runtime.workers,
         average=params.ema,
+        custom_hooks=[Snapshots(shown, folder)],
     )
     meta = {
         "patch_px": real.patch_px,
@@ -76,10 +78,7 @@ def train(source: Path, target: Path, params: Masks, runtime: Runtime, seed: int
     sampler = MaskSampler(gan.generator, meta)
     drawn = np.stack([sampler.sample(seed, item, 0) for item in range(variety.SHOWN)])
     meta["variety"] = variety.check("masks", variety.of_masks(drawn), variety.of_masks(real.masks), folder / "losses.csv")
-    rows = list(drawn.astype(np.float32).reshape(4, 8, *drawn.shape[1:]))
-    truth = [[real.masks[(8 * row + column) * len(real) // 16].astype(np.float32) for column in range(8)] for row in range(2)]
-    captions = ["real"] * 2 + ["generated"] * 4
-    models.write(target, gan.generator, meta, folder / "losses.csv", sheet(truth + rows, captions))
+    models.write(target, gan.generator, meta, folder / "losses.csv", shown.sheet(gan.generator, folder, drawn))
     resume.done(folder)
 
 

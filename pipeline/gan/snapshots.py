@@ -1,8 +1,8 @@
-"""The contact sheet of an infilling GAN: the same patches, painted again and again while it trains."""
+"""The contact sheets of the GANs: the same masses and the same masks, painted again and again while they train."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +18,12 @@ from pipeline.preprocess.trilabel import tri_label
 from pipeline.rng import generator
 
 PATCHES, TIMES = 10, 5  # columns of the sheet; rows of patches painted during training
+
+
+class Painter(Protocol):
+    """What is painted again and again: `painted(generator)` gives (PATCHES, P, P) float32."""
+
+    def painted(self, network: torch.nn.Module) -> NDArray[np.float32]: ...
 
 
 class Shown:
@@ -39,23 +45,55 @@ class Shown:
 
     def sheet(self, network: torch.nn.Module, folder: Path) -> NDArray[np.uint8]:
         """Real patches, labels, the rows that `Snapshots` left in `folder`, and what the trained network paints with both draws."""
-        stages = sorted(folder.glob("painted_*.png"))
-        during = [np.split(to_unit(read_image(file)), PATCHES, 1) for file in stages]
+        during, when = left_in(folder)
         labels = self.conditions[0].swapaxes(0, 1)
-        names = [*["tissue, noise", "mask", "margin"][: len(labels)], *(f"iteration {int(file.stem.split('_')[1])}" for file in stages)]
+        names = [*["tissue, noise", "mask", "margin"][: len(labels)], *when]
         rows = [self.images, *labels, *during, self.painted(network), self.painted(network, 1)]
         return sheet([list(row) for row in rows], ["real", *names, "trained", "other noise"])
 
 
+class ShownMasks:
+    """Fixed training masks, and fixed latent vectors of a mask GAN."""
+
+    def __init__(self, masks: NDArray[np.bool_], z_dim: int, seed: int) -> None:
+        self.masks = masks[np.arange(2 * PATCHES) * len(masks) // (2 * PATCHES)].astype(np.float32)
+        self.latent = np.stack([generator(seed, "sample mask", i).uniform(-1, 1, z_dim) for i in range(PATCHES)]).astype(np.float32)
+
+    def painted(self, network: torch.nn.Module) -> NDArray[np.float32]:
+        """(PATCHES, P, P) float32 in [0, 1]: before the threshold. Leaves the statistics of batch normalisation as they are."""
+        training = network.training
+        network.eval()
+        with torch.inference_mode():
+            latent = torch.from_numpy(self.latent).to(next(network.parameters()).device)
+            found: NDArray[np.float32] = ((network(latent)[:, 0].float() + 1) / 2).cpu().numpy()
+        network.train(training)
+        return found
+
+    def sheet(self, network: torch.nn.Module, folder: Path, accepted: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Real masks, the rows that `Snapshots` left in `folder`, what the trained network draws, and `accepted` masks (N, P, P)."""
+        during, when = left_in(folder)
+        whole = len(accepted) // PATCHES
+        chosen = accepted[: whole * PATCHES].astype(np.float32).reshape(whole, PATCHES, *accepted.shape[1:])
+        rows = [self.masks[:PATCHES], self.masks[PATCHES:], *during, self.painted(network), *chosen]
+        return sheet([list(row) for row in rows], ["real", "real", *when, "trained", *["accepted"] * whole])
+
+
+def left_in(folder: Path) -> tuple[list[list[NDArray[np.float32]]], list[str]]:
+    """Rows that `Snapshots` wrote into `folder`, in the order of training, and their captions."""
+    files = sorted(folder.glob("painted_*.png"))
+    rows = [np.split(to_unit(read_image(file)), PATCHES, 1) for file in files]
+    return rows, [f"iteration {int(file.stem.split('_')[1])}" for file in files]
+
+
 class Snapshots(Hook):
-    """Paints the fixed patches `TIMES` times in the course of a training, into `painted_<iteration>.png` of its state folder.
+    """Paints the same things `TIMES` times in the course of a training, into `painted_<iteration>.png` of its state folder.
 
     It is the generator as it is then, without averaging, so that an oscillation or a collapse is seen.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, shown: Shown, folder: Path) -> None:
+    def __init__(self, shown: Painter, folder: Path) -> None:
         self.shown, self.folder = shown, folder
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:

@@ -40,12 +40,13 @@ def generate(
     blend: str = "feather",
     keep: float = 1.0,
     quality: Path | None = None,
+    position: str = "breast",
 ) -> None:
     """Write the folder `out`; it is complete or absent.
 
     models: folder with masks/, infill/ and sizes.json. hosts: folder of healthy mammograms. height: of the results in px; None: as given.
-    spacing_mm: of a pixel of the hosts; None: taken from a film height of 240 mm. blend, keep: as in the block `synth` of the
-    params. quality: a quality.json that was measured with these models. Raises PipelineError where `out` exists, where a host
+    spacing_mm: of a pixel of the hosts; None: taken from a film height of 240 mm. blend, keep, position: as in the block `synth` of
+    the params. quality: a quality.json that was measured with these models. Raises PipelineError where `out` exists, where a host
     cannot be used, and where a model or the sizes of masses are missing.
     """
     from pipeline.gan import infill, masks
@@ -59,7 +60,7 @@ def generate(
     law = SizeLaw.read(models / "sizes.json")
     own = Own(seed, frozenset({*infiller.meta["patients"], *sampler.meta["patients"]}))
     with tempfile.TemporaryDirectory() as scratch:
-        placer = Placer(seed, prepared(hosts, Path(scratch), height, spacing_mm), law, "breast")
+        placer = Placer(seed, prepared(hosts, Path(scratch), height, spacing_mm), law, position)
         method = inserting.gan(own, placer, infiller, inserting.learned_masks(sampler, seed), blend, keep)
         files = {"MODEL_CARD.md": card.text(infiller.meta, sampler.meta, len(law.sizes), quality, n, hosts.name)}
         pool.write("generated", method, n, seed, out, masks=True, files=files)
@@ -123,6 +124,12 @@ def main() -> None:
     made.add_argument(
         "--blend", choices=("paste", "feather", "poisson"), default="feather", help="how a mass meets its host (default: feather)"
     )
+    made.add_argument(
+        "--position",
+        choices=("breast", "tissue"),
+        default="breast",
+        help="tissue: where it is as bright and as varied as around a training mass, for hosts of the same kind (default: breast)",
+    )
     made.add_argument("--keep", type=float, default=1.0, help="share of painted masses that is kept, 0.05..1 (default: 1)")
     made.add_argument("--quality", type=Path, help="quality.json measured with these models, for the model card")
     made.add_argument("--threads", type=int, default=0, help="CPU threads, 0: all (default: 0)")
@@ -149,9 +156,8 @@ def _run(args: argparse.Namespace) -> None:
         import torch
 
         torch.set_num_threads(args.threads)
-    generate(
-        args.models, args.hosts, args.out, args.n, args.seed, args.height or None, args.spacing_mm, args.blend, args.keep, args.quality
-    )
+    given = args.models, args.hosts, args.out, args.n, args.seed, args.height or None, args.spacing_mm
+    generate(*given, args.blend, args.keep, args.quality, args.position)
 
 
 if __name__ == "__main__":

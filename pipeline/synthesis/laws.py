@@ -1,7 +1,7 @@
 """How large patches are and where they go: laws fitted to the real training patches (paper 4.3)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -19,21 +19,24 @@ class SizeLaw:
     """Width and height of padded patches in mm.
 
     sizes: (N, 2) of the real training patches, width first. inner: median share of a patch's side that the mass's
-    box takes, (2,). law: a key of SIZES.
+    box takes, (2,). law: a key of SIZES. around: (N, 2) what lies around the masses of these patches (`surroundings`).
     """
 
     sizes: NDArray[np.float64]
     inner: NDArray[np.float64]
     law: str
+    around: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
 
     def write(self, path: Path) -> None:
-        """Write the law as JSON, so that it can be used without the patches: law, sizes_mm, inner."""
-        write_json(path, {"law": self.law, "sizes_mm": self.sizes.round(3).tolist(), "inner": self.inner.round(5).tolist()})
+        """Write the law as JSON, so that it can be used without the patches: law, sizes_mm, inner, around."""
+        numbers = {"sizes_mm": self.sizes.round(3), "inner": self.inner.round(5), "around": self.around.round(5)}
+        write_json(path, {"law": self.law, **{key: value.tolist() for key, value in numbers.items()}})
 
     @classmethod
     def read(cls, path: Path) -> Self:
         found = read_json(path)
-        return cls(np.array(found["sizes_mm"], float), np.array(found["inner"], float), found["law"])
+        around = np.array(found.get("around", []), float).reshape(-1, 2)
+        return cls(np.array(found["sizes_mm"], float), np.array(found["inner"], float), found["law"], around)
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """(2,) width and height in mm, within the range of the real ones."""
@@ -64,15 +67,29 @@ def _empirical(sizes: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
 SIZES: dict[str, Draw] = {"paper": _gaussian, "lognormal": _lognormal, "empirical": _empirical}
 
 
-def fit(frames: NDArray[np.float64], boxes: NDArray[np.float64], spacing_mm: NDArray[np.float64], law: str) -> SizeLaw:
+def fit(
+    frames: NDArray[np.float64],
+    boxes: NDArray[np.float64],
+    spacing_mm: NDArray[np.float64],
+    law: str,
+    around: NDArray[np.float64] | None = None,
+) -> SizeLaw:
     """Fit a SizeLaw.
 
     frames: (N, 2) width and height in px of the padded patches; boxes: (N, 2) the same of the masses alone;
-    spacing_mm: (N,) mm per px of each patch's image; law: a key of SIZES. Raises PipelineError below two patches.
+    spacing_mm: (N,) mm per px of each patch's image; law: a key of SIZES; around: (N, 2) from `surroundings`.
+    Raises PipelineError below two patches.
     """
     if len(frames) < 2:
         raise PipelineError(f"{len(frames)} training patches: sizes need at least 2; use more data or a larger split.train_fraction")
-    return SizeLaw(frames * spacing_mm[:, None], np.median(boxes / frames, axis=0), law)
+    sizes, inner = frames * spacing_mm[:, None], np.median(boxes / frames, axis=0)
+    return SizeLaw(sizes, inner, law) if around is None else SizeLaw(sizes, inner, law, around)
+
+
+def surroundings(tissue: NDArray[np.float32], mass: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(2,) mean and standard deviation of the greys of a frame (h, w) outside of the mass; NaN where nothing is."""
+    outside = tissue[~mass].astype(np.float64)
+    return np.array([outside.mean(), outside.std()]) if outside.size else np.full(2, np.nan)
 
 
 def _paper_box(allowed: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float]:
@@ -88,4 +105,9 @@ def _in_breast(allowed: NDArray[np.bool_], rng: np.random.Generator) -> tuple[fl
     return x + 0.5, y + 0.5
 
 
-POSITIONS: dict[str, Callable[[NDArray[np.bool_], np.random.Generator], tuple[float, float]]] = {"paper": _paper_box, "breast": _in_breast}
+# `tissue` proposes as `breast` does; the placer takes the proposal whose surroundings come nearest to a training mass's.
+POSITIONS: dict[str, Callable[[NDArray[np.bool_], np.random.Generator], tuple[float, float]]] = {
+    "paper": _paper_box,
+    "breast": _in_breast,
+    "tissue": _in_breast,
+}

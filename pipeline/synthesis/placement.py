@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from pipeline import coco
 from pipeline.errors import PipelineError
-from pipeline.io import read_image
+from pipeline.io import read_image, to_unit
 from pipeline.preprocess.geometry import resize
 from pipeline.rng import generator
-from pipeline.synthesis.laws import POSITIONS, SizeLaw
+from pipeline.synthesis.laws import POSITIONS, SizeLaw, surroundings
 
 CLEARANCE = 20 / 400  # least distance of a patch to an annotated lesion, as a share of the image height
 PLACE_TRIES, MASK_TRIES = 200, 20
+PROPOSALS = 50  # positions of one size that the law `tissue` chooses from
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,17 @@ HOSTS: dict[str, Callable[[list[Host]], list[Host]]] = {
 
 
 class Placer:
-    """Draws places: `placer(i)` is the place of image i, whatever the pool."""
+    """Draws places: `placer(i)` is the place of image i, whatever the pool. position: a key of `laws.POSITIONS`.
+
+    `tissue` looks for the surroundings of a training mass drawn at random (`SizeLaw.around`; PipelineError where there are
+    none): real masses lie in brighter tissue than a point drawn at random in the breast does.
+    """
 
     def __init__(self, seed: int, hosts: list[Host], sizes: SizeLaw, position: str) -> None:
         self.seed, self.hosts, self.sizes, self.position = seed, hosts, sizes, POSITIONS[position]
+        self.around = sizes.around if position == "tissue" else None
+        if self.around is not None and not len(self.around):
+            raise PipelineError("position tissue: the law of sizes has no `around`; make the pool gan again, or use position breast")
 
     def __call__(self, item: int) -> Place:
         """The place of image `item`. Every host is used once before any is used again.
@@ -153,13 +161,26 @@ class Placer:
         if not allowed.any():
             return None
         rng = generator(self.seed, "place", item, index)
-        for _ in range(PLACE_TRIES):
+        proposals = 1 if self.around is None else PROPOSALS
+        for _ in range(PLACE_TRIES // proposals):
             width, height = np.maximum(np.rint(self.sizes.draw(rng) / host.record["spacing_mm"]), 4).astype(int).tolist()
-            x, y = self.position(allowed, rng)
-            place = Place(index, round(x - width / 2), round(y - height / 2), width, height)
-            if fits(ellipse(place, self.sizes.inner), place, allowed) and not forbidden[place.clip(forbidden.shape)].any():
-                return place
+            found = []
+            for _ in range(proposals):
+                x, y = self.position(allowed, rng)
+                place = Place(index, round(x - width / 2), round(y - height / 2), width, height)
+                if fits(ellipse(place, self.sizes.inner), place, allowed) and not forbidden[place.clip(forbidden.shape)].any():
+                    found.append(place)
+            if found:
+                return found[0] if self.around is None else self._nearest(found, self.around, to_unit(host.image()), rng)
         return None
+
+    def _nearest(self, places: list[Place], around: NDArray[np.float64], image: NDArray[np.float32], rng: np.random.Generator) -> Place:
+        """The place whose surroundings in `image` (H, W) are nearest to those of one training mass, in standard deviations."""
+        wanted, spread = around[rng.integers(len(around))], np.maximum(around.std(0), 1e-6)
+        shapes = [(place, ellipse(place, self.sizes.inner)[place.inside(image.shape)]) for place in places]
+        found = np.array([surroundings(image[place.clip(image.shape)], shape) for place, shape in shapes])
+        away = np.square((found - wanted) / spread).sum(1)
+        return places[int(np.argmin(np.where(np.isfinite(away), away, np.inf)))]
 
 
 def ellipse(place: Place, inner: NDArray[np.float64]) -> NDArray[np.bool_]:

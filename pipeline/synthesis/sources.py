@@ -83,9 +83,13 @@ class Sources:
         image = read_image(self.train / self.images[patch.image_id]["file_name"])
         return image[patch.y : patch.y + patch.height, patch.x : patch.x + patch.width]
 
+    def _small(self, patch: Patch) -> NDArray[np.float32]:
+        """(P, P) float32: a patch as the GANs see it."""
+        return to_unit(read_image(self.folder / "images" / f"{patch.name}.png"))
+
     def contrast(self, patch: Patch) -> float:
         """Mean of the mass less mean of the tissue around it in its patch, in units of the full grey range."""
-        image, mask = to_unit(read_image(self.folder / "images" / f"{patch.name}.png")), self.mask(patch)
+        image, mask = self._small(patch), self.mask(patch)
         return float(image[mask].mean() - image[~mask].mean())
 
     def size_law(self, law: str) -> laws.SizeLaw:
@@ -93,7 +97,8 @@ class Sources:
         frames = np.array([(p.width, p.height) for p in self.patches], float)
         boxes = np.array([self._inner(p) for p in self.patches], float)
         spacing = np.array([self.images[p.image_id]["spacing_mm"] for p in self.patches], float)
-        return laws.fit(frames, boxes * frames, spacing, law)
+        around = np.array([laws.surroundings(self._small(p), self.mask(p)) for p in self.patches])
+        return laws.fit(frames, boxes * frames, spacing, law, around)
 
     def _inner(self, patch: Patch) -> tuple[float, float]:
         mask = self.mask(patch)

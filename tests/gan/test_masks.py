@@ -7,7 +7,9 @@ import torch
 from pipeline.errors import PipelineError
 from pipeline.gan import masks, patches
 from pipeline.gan.adversarial import adam
-from pipeline.io import read_json
+from pipeline.gan.dcgan import MaskGenerator
+from pipeline.gan.snapshots import PATCHES, TIMES, ShownMasks
+from pipeline.io import read_image, read_json
 from pipeline.params import Masks, Runtime
 from pipeline.training import engine
 
@@ -79,6 +81,17 @@ def test_a_trained_model_is_complete_and_saw_training_patients_alone(model):
     assert (meta["patch_px"], meta["iterations"], meta["seed"]) == (32, 60, 3)
     assert (model / "model" / "losses.csv").read_text().splitlines()[0] == "iteration,discriminator,generator"
     assert not list((model / "state" / "train_masks").iterdir())  # the state is gone once the model is complete
+
+
+def test_the_same_masks_are_drawn_while_it_trains_and_training_does_not_notice(model):
+    rows = read_image(model / "model" / "samples.png").shape[0] // (32 * 3 + 4)
+    assert rows == 2 + TIMES + 1 + 3  # real, while it trained, trained, accepted
+    network = MaskGenerator(32, 8, 4).train()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    first, again = (ShownMasks(np.stack([square()] * 4), 8, seed).painted(network) for seed in (3, 3))
+    assert network.training and all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    assert np.array_equal(first, again) and len({one.tobytes() for one in first}) == PATCHES
+    assert not np.array_equal(first, ShownMasks(np.stack([square()] * 4), 8, 4).painted(network))
 
 
 def test_samples_depend_on_seed_item_and_attempt_alone(model):

@@ -3,8 +3,9 @@ import pytest
 
 from pipeline import coco
 from pipeline.errors import PipelineError
+from pipeline.io import write_png
 from pipeline.synthesis import laws
-from pipeline.synthesis.placement import Place, ellipse, find_hosts, fit_mask, fits, to_frame
+from pipeline.synthesis.placement import Place, Placer, ellipse, find_hosts, fit_mask, fits, to_frame
 from tests.synthesis.conftest import disc
 
 
@@ -118,3 +119,28 @@ def test_lesion_free_patches_keep_clear_of_the_real_lesion(sources):
         lesion = disc(15, 30 + 4 * int(host.record["image_id"][-1]), 5)
         far = np.argwhere(window)[:, None] - np.argwhere(lesion)[None]
         assert np.sqrt((far**2).sum(-1)).min() > 96 * 20 / 400 - 0.5
+
+
+def test_law_of_tissue_looks_for_the_surroundings_of_a_training_mass(sources):
+    """Bright film above, dark below: masses that lie in either are put there again."""
+    host = find_hosts(sources.train, "normals")[0]
+    image = np.full((96, 60), 13107, np.uint16)
+    image[:48] = 52428
+    write_png(host.folder / host.record["file_name"], image)
+
+    def centres(grey):
+        law = laws.SizeLaw(np.array([[25.0, 25.0], [30.0, 25.0]]), np.array([0.5, 0.5]), "empirical", np.array([[grey, 0.0]]))
+        places = [Placer(0, [host], law, "tissue")(item) for item in range(5)]
+        assert all(fits(ellipse(place, law.inner), place, host.allowed()) for place in places)
+        return [place.centre[1] for place in places]
+
+    assert max(centres(0.8)) < 48 < min(centres(0.2))
+    with pytest.raises(PipelineError, match="has no `around`"):
+        Placer(0, [host], laws.SizeLaw(np.ones((2, 2)), np.ones(2), "empirical"), "tissue")
+
+
+def test_surroundings_leave_the_mass_out(sources, tmp_path):
+    around = sources.size_law("empirical").around
+    assert around.shape == (4, 2) and around[:, 0].min() > 0.3 and around[:, 0].max() < 0.62  # masses are 0.92, tissue 0.31 to 0.61
+    sources.size_law("empirical").write(tmp_path / "sizes.json")
+    assert np.allclose(laws.SizeLaw.read(tmp_path / "sizes.json").around, around, atol=1e-5)
