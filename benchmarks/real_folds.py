@@ -43,23 +43,17 @@ def settings(profile: str | None, fold: int = 0) -> Params:
 
 def one_fold(params: Params, work: Path) -> None:
     """Prepare, train and detect in work/<fold>."""
+    from benchmarks.cells import Cell, run
     from pipeline import coco
-    from pipeline.detection import detect
-    from pipeline.detection.train import train
     from pipeline.preprocess.prepare import prepare
-    from pipeline.rng import integer
     from pipeline.synthesis.trainset import assemble
 
     folder = work / str(params.split.fold)
-    if (folder / "detections.json").is_file():
-        return
     prepared, trainset = folder / "prepared", folder / "trainset"
     if not prepared.is_dir():
         prepare(work / "raw", prepared, params.preprocess, params.split, params.seed, processes=1)
     coco.write(trainset / "annotations.json", assemble(prepared / "train", folder / "pools", {}, trainset))
-    seed = integer(params.seed, "detector", 0)
-    train(trainset / "annotations.json", folder / "model", params.detector, params.runtime, seed, work / ".resume", work / "backbone")
-    detect.write(folder / "model", {folder / "detections.json": prepared / "test/annotations.json"}, params.detect, params.runtime)
+    run(Cell(trainset / "annotations.json", prepared / "test/annotations.json", work / "backbone", params, 0), folder)
 
 
 def run_folds(args: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ python -m pipeline.profile paper --plan     list its trainings with images, step
 import argparse
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,17 @@ def write(overlay: dict[str, Any], path: Path) -> None:
     _assign(values, overlay)
     with atomic(path) as temporary:
         yaml.dump(values, temporary)
+
+
+@contextmanager
+def applied(overlay: dict[str, Any], path: Path) -> Iterator[None]:
+    """The YAML file `path` with the overlay inside of the block, as it was after it, whatever happens there."""
+    before = path.read_bytes()
+    try:
+        write(overlay, path)
+        yield
+    finally:
+        path.write_bytes(before)
 
 
 def _assign(values: Any, overlay: dict[str, Any]) -> None:

@@ -121,9 +121,20 @@ def state() -> tuple[dict[str, set[str]], set[str]]:
         return {}, set()  # the `dvc repro` that follows says why
 
 
-def repro(jobs: int) -> int:
-    """Bring everything up to date, with up to `jobs` trainings at once; returns the exit code of the first failure, else 0."""
-    for one in rounds(*state()) if jobs > 1 else []:
+def needed(graph: Graph, targets: Iterable[str]) -> dict[str, set[str]]:
+    """The part of the graph that the targets need; all of it where there are none. Unknown ones are left to DVC to refuse."""
+    found: set[str] = set()
+    for target in targets:
+        found |= {target, *_ancestors(graph, target)} if target in graph else set()
+    return {stage: above for stage, above in graph.items() if stage in found} if found else dict(graph)
+
+
+def repro(jobs: int, *targets: str) -> int:
+    """Bring everything, or `targets` alone, up to date, with up to `jobs` trainings at once; returns the exit code of the first
+    failure, else 0."""
+    graph, changed = state() if jobs > 1 else ({}, set())
+    graph = needed(graph, targets)
+    for one in rounds(graph, changed & set(graph)):
         code = dvc("repro", *one.first) if one.first else 0
         if code == 0:
             with ThreadPoolExecutor(jobs) as pool:
@@ -131,4 +142,4 @@ def repro(jobs: int) -> int:
             code = next(filter(None, codes), 0)
         if code:
             return code
-    return dvc("repro")
+    return dvc("repro", *targets)

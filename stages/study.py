@@ -42,25 +42,21 @@ def run(args: argparse.Namespace, params: "Params") -> None:
 
     from pipeline.comparison import packed
     from pipeline.params import check, read_yaml
-    from pipeline.profile import merge, write
+    from pipeline.profile import applied, merge
     from pipeline.schedule import at_once, module
 
     base = read_yaml(args.params)
     experiments = list(plan(params, args.fractions, args.folds))
     for _, overlay in experiments:
         check(merge(base, overlay))
-    before = args.params.read_bytes()
     for number, (name, overlay) in enumerate(experiments, 1):
         path = args.out / f"{name}{packed.ENDING}"
         done = path.is_file() and packed.unpack(path).params == merge(base, overlay)
         logging.info("%d of %d: %s %s", number, len(experiments), path, "is there" if done else "runs")
         if done or args.dry:
             continue
-        try:
-            write(overlay, args.params)
+        with applied(overlay, args.params):
             _one(name, args.out, args.jobs or at_once(params.runtime.threads))
-        finally:
-            args.params.write_bytes(before)
     if not args.dry:
         sys.exit(module("stages.compare", *map(str, sorted(args.out.glob(f"*{packed.ENDING}"))), "--out", str(args.out)))
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pipeline.schedule import Round, rounds
+from pipeline.schedule import Round, needed, rounds
 from tests.code_deps import ROOT
 
 GRAPH = {
@@ -38,6 +38,12 @@ def test_up_to_one_training_needs_no_round(changed):
 def test_a_changed_generator_reruns_what_depends_on_it():
     (only,) = rounds(GRAPH, {"train_infill"})
     assert [job[0] for job in only.jobs] == ["train_detector@gan-0", "train_detector@real-0"]
+
+
+def test_targets_take_what_they_need_along_and_nothing_else():
+    assert set(needed(GRAPH, ["train_masks"])) == {"train_masks", "prepare"}
+    assert needed(GRAPH, ["detect@gan-0", "prepare"]) == {name: GRAPH[name] for name in GRAPH if "real" not in name and name != "evaluate"}
+    assert needed(GRAPH, []) == GRAPH
 
 
 WAIT = """
