@@ -1,17 +1,17 @@
 """Light-Head R-CNN against MMDetection's Faster R-CNN, on C4 and on a feature pyramid: time of a step, of an image, and what they find.
 
     python -m benchmarks.detectors
-    python -m benchmarks.detectors --trainset data/trainsets/real/annotations.json --test data/prepared/test/annotations.json
+    python -m benchmarks.detectors --size 256 160 --width 32 --stride 8 --train light_head:600 faster_rcnn_fpn:600 light_head:1800
 
 All three have the same backbone, input, batch, precision, proposals and sampled regions (docs/detector.md). They take turns
 within every round, so that a machine that slows down slows all of them; a ratio is the median over the rounds of the ratios
-within a round. With --trainset and --test each is also trained and evaluated, by the project's own code.
+within a round. With --train each is also trained on the phantom of params.yaml, as many steps as it says, and looks for the
+masses of new phantom patients (benchmarks/tuning.py; a second start goes on; run it in a clone of its own).
 """
 
 import argparse
 import json
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,16 +20,20 @@ from typing import Any
 ARCHS = ("light_head", "faster_rcnn_c4", "faster_rcnn_fpn")
 
 
+def changes(args: argparse.Namespace) -> dict[str, Any]:
+    """What all detectors have in common, as an overlay on `detector` of params.yaml."""
+    return {
+        "backbone": "resnet", "depth": args.depth, "width": args.width, "stride": args.stride, "batch": args.batch, "init": "none",
+        "proposals": [args.rois, args.rois], "ohem": False, "schedule": "iterations",
+    }  # fmt: skip
+
+
 def settings(args: argparse.Namespace) -> dict[str, Any]:
     """Detectors that differ in their architecture alone, from the detector of params.yaml."""
     from pipeline.params import load
 
     base = load(Path("params.yaml")).detector
-    changes = {
-        "backbone": "resnet", "depth": args.depth, "width": args.width, "stride": 16, "batch": args.batch, "init": "none",
-        "proposals": [args.rois, args.rois], "ohem": False, "schedule": "iterations", "iterations": args.iterations,
-    }  # fmt: skip
-    return {arch: base.model_copy(update={**changes, "arch": arch}) for arch in ARCHS}
+    return {arch: base.model_copy(update={**changes(args), "arch": arch}) for arch in ARCHS}
 
 
 def batch_of(args: argparse.Namespace, device: str) -> dict[str, Any]:
@@ -101,31 +105,37 @@ def measure(detectors: dict[str, Any], args: argparse.Namespace, device: str) ->
     return found
 
 
-def sensitivities(detectors: dict[str, Any], args: argparse.Namespace) -> dict[str, str]:
-    """Sensitivity at 1 false positive per image (IoU 0.3) of each detector after a training, with its interval over patients."""
-    from pipeline.detection.detect import write
-    from pipeline.detection.train import train
-    from pipeline.evaluation.froc import Rules, evaluate
-    from pipeline.evaluation.matching import parse_hit
-    from pipeline.evaluation.truth import read
-    from pipeline.params import Detect, Runtime
-
-    runtime = Runtime(threads=args.threads, precision=args.precision, workers=0)
-    shown = {}
-    with tempfile.TemporaryDirectory() as temporary:
-        for arch, detector in detectors.items():
-            folder, results = Path(temporary, arch, "0"), Path(temporary, f"{arch}.json")
-            train(args.trainset, folder, detector, runtime, args.seed, Path(temporary, "state"))
-            write(folder, {results: args.test}, Detect(score_min=0.001, max_per_image=100, nms=0.5, flip=False, scales=[1.0]), runtime)
-            found = evaluate(*read(args.test, results), Rules(parse_hit("iou:0.3")), 1000, 0)
-            low, high = found["ci95"]["sensitivity_at"]["1"]
-            shown[arch] = f"{found['sensitivity_at']['1']:.3f} [{low:.3f}, {high:.3f}]"
-    return shown
+def training(text: str) -> tuple[str, int]:
+    """ARCH:STEPS of --train."""
+    arch, _, steps = text.partition(":")
+    if arch not in ARCHS or not steps.isdigit() or int(steps) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no ARCH:STEPS; architectures are {', '.join(ARCHS)}")
+    return arch, int(steps)
 
 
-def rows(found: dict[str, tuple[list[float], list[float]]], sensitivity: dict[str, str]) -> list[str]:
+def found_by(args: argparse.Namespace) -> str:
+    """A table of what the detectors of --train find in new phantom patients; the first one is the reference."""
+    from benchmarks import phantom_detector, tuning
+    from pipeline import coco
+    from pipeline.params import load
+
+    params, new = load(Path("params.yaml")), args.work / "new"
+    if not (new / "annotations.json").is_file():
+        size = params.phantom.model_copy(update={"n_patients": args.patients, "n_normal_patients": args.patients * 2 // 5})
+        coco.write(new / "annotations.json", phantom_detector.new_patients(params, size, phantom_detector.SEED, new))
+    common = {"threads": args.threads, "precision": args.precision}
+    arms = [
+        tuning.Arm(f"{arch}, {steps} steps", {"runtime": common, "detector": {**changes(args), "arch": arch, "iterations": steps}})
+        for arch, steps in args.train
+    ]
+    made, known = tuning.trained(arms, ["real"], args.seeds, args.work, args.jobs, new / "annotations.json")
+    result = tuning.compared(made, known, params)
+    return f"{result['n_lesions']} masses of new phantom patients, {params.evaluate.hit}\n\n{tuning.table(result)}"
+
+
+def rows(found: dict[str, tuple[list[float], list[float]]]) -> list[str]:
     """A Markdown table; ratios are to Light-Head."""
-    lines = ["| detector | step, ms | ratio | image, ms | ratio | sensitivity at 1 FP/image |", "|---|---|---|---|---|---|"]
+    lines = ["| detector | step, ms | ratio | image, ms | ratio |", "|---|---|---|---|---|"]
     first = found[ARCHS[0]]
     for arch, columns in found.items():
         cells = []
@@ -133,7 +143,7 @@ def rows(found: dict[str, tuple[list[float], list[float]]], sensitivity: dict[st
             ratios = [a / b for a, b in zip(column, reference, strict=True)]
             quarters = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
             cells += [f"{1000 * statistics.median(column):.0f}", f"{quarters[1]:.2f} ({quarters[0]:.2f} to {quarters[2]:.2f})"]
-        lines.append(f"| {arch} | {' | '.join(cells)} | {sensitivity.get(arch, '')} |")
+        lines.append(f"| {arch} | {' | '.join(cells)} |")
     return lines
 
 
@@ -148,20 +158,20 @@ def main() -> None:
     made.add_argument("--threads", type=int, default=1)
     made.add_argument("--rounds", type=int, default=20, help="rounds that count (default: 20)")
     made.add_argument("--warm", type=int, default=3, help="rounds before them (default: 3)")
-    made.add_argument("--trainset", type=Path, help="annotations.json to train on; then --test too")
-    made.add_argument("--test", type=Path, help="annotations.json to evaluate on")
-    made.add_argument("--iterations", type=int, default=600, help="of these trainings (default: 600)")
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--stride", type=int, choices=(8, 16), default=16, help="of Light-Head's and C4's map (default: 16)")
+    made.add_argument("--train", type=training, nargs="+", metavar="ARCH:STEPS", help="also train these; the first is the reference")
+    made.add_argument("--seeds", type=int, nargs="+", default=[0], help="trainings of each (default: 0)")
+    made.add_argument("--patients", type=int, default=100, help="new phantom patients with a mass to look at (default: 100)")
+    made.add_argument("--work", type=Path, default=Path("build/detectors"), help="folder of the trainings (default: build/detectors)")
+    made.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: 1)")
     made.add_argument("--json", type=Path, help="also write all measured seconds here")
     args = made.parse_args()
-    if (args.trainset is None) != (args.test is None):
-        made.error("give both --trainset and --test, or neither")
     import torch
     from mmengine.device import get_device
 
     from pipeline.training.engine import _prepare
 
-    _prepare(args.seed, args.threads)
+    _prepare(0, args.threads)
     device = get_device()
     detectors = settings(args)
     found = measure(detectors, args, device)
@@ -170,9 +180,11 @@ def main() -> None:
         f"{name}; ResNet-{args.depth}, width {args.width}; input {args.size[0]} x {args.size[1]} px, batch {args.batch}, {args.precision}, "
         f"{args.rois} proposals; medians of {args.rounds} interleaved rounds, quartiles of the ratios in brackets\n"
     )
-    print("\n".join(rows(found, sensitivities(detectors, args) if args.trainset else {})))
+    print("\n".join(rows(found)))
     if args.json:
         args.json.write_text(json.dumps({arch: {"step": step, "image": image} for arch, (step, image) in found.items()}, indent=1))
+    if args.train:
+        print(f"\n{found_by(args)}")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from pipeline.preprocess.prepare import prepare
 from pipeline.synthesis.fresh import geometry_of
 from pipeline.synthesis.placement import Host
 
+SEED = 1001  # of the new patients, another than the params'
 SHIFTS = 5  # other mammograms that each one's boxes are laid on
 
 
@@ -86,7 +87,7 @@ def main() -> None:
     made.add_argument("--params", type=Path, default=Path("params.yaml"), help="its parameter file (default: params.yaml)")
     made.add_argument("--patients", type=int, default=100, help="new patients with a mass (default 100)")
     made.add_argument("--normals", type=int, default=40, help="new patients without (default 40)")
-    made.add_argument("--seed", type=int, default=1001, help="seed of the new patients, another than the params' (default 1001)")
+    made.add_argument("--seed", type=int, default=SEED, help=f"seed of the new patients, another than the params' (default {SEED})")
     args = made.parse_args()
     guarded(lambda: compare(args), args.debug)
 
