@@ -4,6 +4,8 @@ import csv
 import hashlib
 import json
 import shutil
+import signal
+import subprocess
 import sys
 import time
 
@@ -11,7 +13,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from pipeline.profile import write
-from tests.conftest import ran
+from tests.conftest import ENVIRONMENT, ran
 
 pytestmark = pytest.mark.slow
 
@@ -101,10 +103,13 @@ def compared(project):
     return {line: [row["point"] for row in rows if row["line"] == line] for line in dict.fromkeys(row["line"] for row in rows)}
 
 
-def test_a_new_point_runs_that_point_alone(tiny):
-    overlay = {"curve": {"gan_2": {"gan": 2}}, "study": {"points": ["gan_2", "real", "traditional_4", "gan_4"]}}
-    write(overlay, tiny.root / "params.yaml")
-    assert tiny.repro() == {"trainset@gan_2", "train_detector@gan_2-0", "detect@gan_2-0", "evaluate", "report"}
+def test_a_new_size_and_a_new_arm_train_their_own_cells_alone(tiny):
+    """The arm's pool makes every trainset look again at what it takes; those that stay as they are train nobody."""
+    points = ["gan_2", "real", "traditional_4", "gan_4", "blob_4"]
+    arm = {"curve": {"blob_4": {"blob": 4}, "gan_2": {"gan": 2}}, "pools": {"blob": {"n": 4}}}
+    write({**arm, "study": {"points": points, "baselines": ["blob"]}}, tiny.root / "params.yaml")
+    cells = {f"{stage}@{point}-0" for stage in ("train_detector", "detect") for point in ("gan_2", "blob_4")}
+    assert tiny.repro() == {"pool_baseline@blob", *(f"trainset@{point}" for point in points), *cells, "evaluate", "report"}
     tiny.call("git", "reset", "--hard", "--quiet")
     tiny.call("dvc", "checkout", "--quiet")
 
@@ -115,6 +120,37 @@ def test_a_new_seed_trains_its_own_cells_alone(tiny):
     trainings = {name for name in ran(tiny.call("dvc", "repro", "--dry", check=False)) if name.startswith("train_")}
     assert trainings == {"train_detector@real-1", "train_detector@traditional_4-1", "train_detector@gan_4-1"}
     tiny.call("git", "reset", "--hard", "--quiet")
+
+
+KILLED = """
+import os, signal
+from types import SimpleNamespace
+from mmengine.hooks import Hook
+from pipeline.params import load
+from pipeline.training import engine
+from stages import train_detector
+
+class Kill(Hook):
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+fit = engine.fit
+engine.fit = lambda *a, **k: fit(*a, custom_hooks=[Kill()], save_seconds=0, **k)
+train_detector.run(SimpleNamespace(point="real", seed=0), load())
+"""
+
+
+def test_a_killed_training_ends_with_the_metrics_of_an_undisturbed_one(tiny):
+    """Its model has the same bytes, so that DVC finds the metrics up to date."""
+    lock = (tiny.root / "dvc.lock").read_bytes()
+    shutil.rmtree(tiny.root / "models/detector/real/0")
+    died = subprocess.run([sys.executable, "-c", KILLED], cwd=tiny.root, env=ENVIRONMENT, capture_output=True, text=True)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert not (tiny.root / "models/detector/real/0").exists()
+    said = tiny.call("dvc", "repro", "--force", "--single-item", "train_detector@real-0")
+    assert "going on after iteration 2 of 3" in said
+    assert tiny.repro() == set() and (tiny.root / "dvc.lock").read_bytes() == lock
 
 
 def test_a_corrupt_cache_object_is_found_removed_and_made_again(tiny):
