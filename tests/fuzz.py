@@ -41,8 +41,15 @@ def survives(target: Target, data: bytes, folder: Path) -> bool:
 def _stored(folder: Path, name: str, data: bytes) -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # writing over a file waits for the disk
     path.write_bytes(data)
     return path
+
+
+def _film(path: Path) -> None:
+    """A small mammogram beside the bytes that are tried, written once: that is the slow part."""
+    if not path.is_file():
+        write_png(path, film(20, 12))
 
 
 def image(data: bytes, folder: Path) -> None:
@@ -89,7 +96,7 @@ def ljpeg_seeds(folder: Path) -> list[bytes]:
 def coco(data: bytes, folder: Path) -> None:
     from pipeline.data.coco_source import cases
 
-    write_png(folder / "images/a.png", film(20, 12))
+    _film(folder / "images/a.png")
     list(cases(_stored(folder, "annotations.json", data), "all"))
 
 
@@ -112,8 +119,9 @@ def coco_seeds(folder: Path) -> list[bytes]:
 def table(data: bytes, folder: Path) -> None:
     from pipeline.data.table import cases
 
-    write_png(folder / "a.png", film(20, 12))
-    write_png(folder / "m.png", np.pad(np.full((4, 4), 255, np.uint8), ((3, 13), (3, 5))))
+    _film(folder / "a.png")
+    if not (folder / "m.png").is_file():
+        write_png(folder / "m.png", np.pad(np.full((4, 4), 255, np.uint8), ((3, 13), (3, 5))))
     _stored(folder, "cases.csv", data)
     list(cases(folder))
 
@@ -130,8 +138,8 @@ def canonical(data: bytes, folder: Path) -> None:
     cases, _, lesions = data.partition(b"\n---\n")
     _stored(folder, "cases.csv", cases)
     _stored(folder, "lesions.csv", lesions)
-    write_png(folder / "images/a.png", film(20, 12))
-    write_png(folder / "masks/a_1.png", film(20, 12))
+    _film(folder / "images/a.png")
+    _film(folder / "masks/a_1.png")
     read_cases(folder)
 
 

@@ -7,6 +7,7 @@
 say ``pathology``, ``shape``, ``margins`` and ``subtlety``.
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from pipeline import coco
 from pipeline.data import dicom
 from pipeline.data.reading import SEVERITY, Mammogram, Select, below, choose, full_range, gather, in_both, positive, read_real
 from pipeline.data.records import Case, Lesion, Record, Rejected, Stored
-from pipeline.data.shapes import ellipse
+from pipeline.data.shapes import FAR, ellipse
 from pipeline.data.table import DEPTHS
 from pipeline.errors import PipelineError, raise_all
 
@@ -142,7 +143,7 @@ def _read(folder: Path, name: str, image: dict[str, Any], window: dicom.Window) 
     said = image.get("spacing_mm")
     if said is not None and not isinstance(said, int | float):
         raise PipelineError(f"spacing_mm is {said!r}, not a number")
-    spacing = None if said is None else positive(float(said), "spacing_mm")
+    spacing = None if said is None else positive(said, "spacing_mm")
     if path.suffix.lower() in (".dcm", ".dicom"):
         read = dicom.read(path, window)
         return Mammogram(read.image, spacing or read.spacing_mm, read.grey_range)
@@ -210,6 +211,6 @@ def _in_box(box: Any, shape: Shape) -> NDArray[np.bool_]:
     """The ellipse that fills a box xywh in px."""
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(value, int | float) for value in box):
         raise PipelineError(f"has neither a mask nor a box (bbox is {box!r})")
-    x, y, w, h = box
-    width, height = positive(w, "the width of the box"), positive(h, "the height of the box")
+    width, height = positive(box[2], "the width of the box"), positive(box[3], "the height of the box")
+    x, y = (value if abs(value) <= FAR else math.inf for value in box[:2])  # `ellipse` refuses what is far
     return ellipse(x + (width - 1) / 2, y + (height - 1) / 2, width / 2, height / 2, shape)

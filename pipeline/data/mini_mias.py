@@ -72,11 +72,12 @@ def _case(root: Path, name: str, findings: list[Finding], select: Select) -> Cas
         if circle is None and kind in MARGINS:
             faults.append(f"{kind}: Info.txt gives no circle ({rest.strip()})")
         elif circle is not None and image is not None:
-            x, y, radius = (int(value) for value in circle.groups()[1:])
+            x, y, radius = (float(value) for value in circle.groups()[1:])
             height, width = image.shape
-            mask = ellipse(x, height - 1 - y, radius, radius, (height, width))
             margins, finding = MARGINS.get(kind, ""), OTHERS.get(kind, "mass")
-            lesions.append(Lesion(mask=mask, margins=margins, pathology=PATHOLOGY[circle[1]], finding=finding))
+            with gather(faults, kind):
+                mask = ellipse(x, height - 1 - y, radius, radius, (height, width))
+                lesions.append(Lesion(mask=mask, margins=margins, pathology=PATHOLOGY[circle[1]], finding=finding))
     if faults or image is None or pathology is None:
         return Rejected(name, "; ".join(faults))
     index = int(name[3:])

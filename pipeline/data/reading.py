@@ -92,9 +92,12 @@ def in_both(rows: Iterable[tuple[str, str]]) -> set[str]:
 
 def positive(value: float, what: str) -> float:
     """`value`, or PipelineError where it is NaN, infinite or not above 0."""
-    if not (math.isfinite(value) and value > 0):
+    if not 0 < value < math.inf:  # also right for integers that no float can hold
         raise PipelineError(f"{what} is {value}, not a positive number")
-    return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise PipelineError(f"{what} has {len(str(value))} digits") from None
 
 
 def number(text: str, what: str, kind: type[int] | type[float] = int) -> Any:

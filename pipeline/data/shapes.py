@@ -24,6 +24,11 @@ def polygon(points: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The pixels whose centre is not outside of the ellipse around (x, y) with half axes rx and ry in px. Returns (H, W) bool."""
+    """The pixels whose centre is not outside of the ellipse around (x, y) with half axes rx and ry in px. Returns (H, W) bool.
+
+    Raises PipelineError for numbers that are not finite or beyond `FAR`.
+    """
+    if not all(abs(value) <= FAR for value in (x, y, rx, ry)):
+        raise PipelineError(f"an ellipse has coordinates that are no numbers from -{FAR} to {FAR}")
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     return np.asarray(((columns - x) / rx) ** 2 + ((rows - y) / ry) ** 2 <= 1)

@@ -89,6 +89,15 @@ def test_unusable_images_are_named_at_once(root):
 
 
 @pytest.mark.attack
+@pytest.mark.parametrize("digits", [20, 400, 5000])
+def test_a_circle_far_away_is_refused(root, digits):
+    (root / "Info.txt").write_text(f"mdb001 G CIRC B {'6' * digits} 20 5\nmdb002 G SPIC M 10 90 {'9' * digits}\n")
+    found = list(mini_mias.cases(root, "all"))
+    assert all(isinstance(one, Rejected) and "an ellipse has coordinates that are no numbers" in one.reason for one in found)
+    assert len(found) == 2
+
+
+@pytest.mark.attack
 def test_a_link_out_of_the_folder_is_refused(root, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside") / "mdb003.pgm"
     (root / "mdb003.pgm").rename(outside)
