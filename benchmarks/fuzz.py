@@ -3,10 +3,11 @@
     python -m venv .venv.fuzz && .venv.fuzz/bin/pip install atheris==3.0.0
     PYTHONPATH=.:.venv/lib/python3.11/site-packages .venv.fuzz/bin/python -m benchmarks.fuzz --seconds 3600
 
-Targets take turns of 100 s, `--jobs` of them at a time, until they have had `--seconds` of CPU time together. Inputs that found something new are
-kept in build/fuzz/<target>, so a later call goes on from them; what broke a reader lies in build/fuzz/<target>.faults;
-build/fuzz.json holds CPU seconds, inputs and faults of each target. A fault is any exception but PipelineError, a crash,
-more than 30 s or 2.5 GB for one input. At the end those found so far are tried again; exit code 1 where one is left.
+Targets take turns of 100 s, `--jobs` of them at a time, until they have had `--seconds` of CPU time together. Inputs that
+found something new are kept in build/fuzz/<target>, so a later call goes on from them; what broke a reader lies in
+build/fuzz/<target>.faults; build/fuzz.json holds CPU seconds, inputs and faults of each target. A fault is any exception
+but PipelineError, a crash, more than 30 s or 2.5 GB for one input. At the end those found so far are tried again; exit
+code 1 where one is left.
 """
 
 import argparse

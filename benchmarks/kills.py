@@ -23,6 +23,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from pipeline.profile import write
 ROOT = Path(__file__).parents[1]
 LONGER = {"masks": {"iterations": 200}, "gen": {"train": {"iterations": 40}}, "detector": {"iterations": 150}}
 TRAININGS = ("train_masks", "train_infill", "train_detector")
+SHOWN = ("trial", "item", "after_s", "killed", "ran_again", "went_on", "survived")
 UNDISTURBED = ".undisturbed"  # a file in the clone: the run that everything is compared with is complete
 STARTED = "Running stage"  # DVC says so right before it starts a stage's command
 ENVIRONMENT = {
@@ -180,29 +182,38 @@ def summary(lines: list[dict[str, Any]]) -> str:
     return "\n".join(["| stage | kills survived |", "|---|---|", *rows, total, "", after])
 
 
+def clones(build: Path, jobs: int) -> list[Path]:
+    return [build / f"kills{number or ''}" for number in range(jobs)]
+
+
 def main() -> None:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--kills", type=int, default=60, help="kills in all, those of earlier calls included (default: 60)")
     made.add_argument("--build", type=Path, default=ROOT / "build", help="folder for the clone and the record (default: build)")
+    made.add_argument("--jobs", type=int, default=1, help="trials at a time, each in a clone of its own (default: 1)")
     made.add_argument("--nice", type=int, default=19, help="lowest priority 19 (default) to 0")
     args = made.parse_args()
     os.nice(max(0, args.nice - os.nice(0)))
     args.build.mkdir(parents=True, exist_ok=True)
-    work, record = args.build / "kills", args.build / "kills.jsonl"
-    known = prepare(work)
+    works, record = clones(args.build, args.jobs), args.build / "kills.jsonl"
+    known = prepare(works[0])
+    for work in works[1:]:
+        if not (work / UNDISTURBED).is_file():
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.copytree(works[0], work, symlinks=True)
     lines = [json.loads(line) for line in record.read_text().splitlines()] if record.is_file() else []
     while sum(line["killed"] for line in lines) < args.kills:
-        number = len(lines)
-        lines.append(trial(work, number, known))
-        with open(record, "a", encoding="utf-8") as file:
-            file.write(json.dumps(lines[-1]) + "\n")
-        print(
-            json.dumps({key: lines[-1][key] for key in ("trial", "item", "after_s", "killed", "ran_again", "went_on", "survived")}),
-            flush=True,
-        )
-        if not lines[-1]["survived"]:
-            raise SystemExit(f"trial {number} differs: {lines[-1]['differing']}\n{lines[-1]['said']}")
-    revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=work, capture_output=True, text=True, check=True).stdout.strip()
+        with ThreadPoolExecutor(args.jobs) as pool:
+            new = list(pool.map(lambda work, number: trial(work, number, known), works, range(len(lines), len(lines) + args.jobs)))
+        for line in new:
+            print(json.dumps({key: line[key] for key in SHOWN}), flush=True)
+            if not line["survived"]:
+                raise SystemExit(f"trial {line['trial']} differs: {line['differing']}\n{line['said']}")
+        lines += new
+        record.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    revision = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=works[0], capture_output=True, text=True, check=True
+    ).stdout.strip()
     text = (
         f"# Kills survived\n\nWritten by `python -m benchmarks.kills --kills {args.kills}`, at revision {revision}.\n\n{summary(lines)}\n"
     )
