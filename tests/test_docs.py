@@ -32,6 +32,8 @@ RUN = {
     r"python -m pipeline.evaluation.froc .*": ("tests/evaluation/test_froc.py", "pipeline.evaluation.froc"),
     r"python -m pipeline.evaluation.compare .*": ("tests/evaluation/test_compare.py", "pipeline.evaluation.compare"),
     r"python -m pipeline.synthesis.generate .*": ("tests/synthesis/test_generate.py", "pipeline.synthesis.generate"),
+    r"torchrun .*": ("tests/training/test_parallel.py", "torch.distributed.run"),
+    r"dvc commit train_detector@.*": None,  # says DVC what torchrun has made
     r"python -m pipeline.cluster .*": ("tests/test_cluster.py", "pipeline.cluster"),
     r"dvc exp run .*gen.labels=two.*": (HOUR, "stages.ablation"),
     r"dvc exp run .*gen.arch=crn.*": (HOUR, "gen.arch=crn"),

@@ -159,7 +159,7 @@ def channels(detector: Detector) -> list[int]:
 
 def _preprocessor(divisor: int) -> Config:
     return {
-        "type": "DetDataPreprocessor",
+        "type": "EvenPreprocessor",
         "mean": [MEAN] * 3,
         "std": [STD] * 3,
         "pad_value": -MEAN / STD,  # black
@@ -249,12 +249,12 @@ def _proposals(kept: int, nms_pre: int) -> Config:
 
 def _two_stages(detector: Detector, nms_pre: int) -> Config:
     """train_cfg and test_cfg. nms_pre: proposals before suppression (of a level), as a multiple of those kept."""
-    hard = {"type": "OHEMSampler", "num": SAMPLED_HARD} if detector.ohem else {"type": "RandomSampler", "num": SAMPLED}
+    hard = {"type": "OHEMSampler", "num": SAMPLED_HARD} if detector.ohem else {"type": "NumberedSampler", "num": SAMPLED}
     return {
         "train_cfg": {
             "rpn": {
                 "assigner": _assigner(0.7, 0.3, True),
-                "sampler": {"type": "RandomSampler", "num": 256, "pos_fraction": 0.5, "neg_pos_ub": -1, "add_gt_as_proposals": False},
+                "sampler": {"type": "NumberedSampler", "num": 256, "pos_fraction": 0.5, "neg_pos_ub": -1, "add_gt_as_proposals": False},
                 "allowed_border": -1,
                 "pos_weight": -1,
                 "debug": False,

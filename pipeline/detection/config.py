@@ -10,7 +10,7 @@ from pipeline.detection.arches import model
 from pipeline.errors import PipelineError
 from pipeline.params import Detector
 
-MODULES = ["pipeline.detection.light_head", "pipeline.detection.heads", "pipeline.detection.backbones", "pipeline.detection.loading"]
+MODULES = [f"pipeline.detection.{name}" for name in ("light_head", "heads", "shared", "backbones", "loading")]
 METAINFO = {"classes": ("mass",), "palette": [(220, 20, 60)]}
 
 
@@ -59,7 +59,7 @@ def build(configuration: dict[str, Any]) -> Any:
     from mmengine.config import ConfigDict
     from mmengine.registry import init_default_scope
 
-    from pipeline.detection import backbones, heads, light_head, loading  # noqa: F401 (MODULES: importing registers them)
+    from pipeline.detection import backbones, heads, light_head, loading, shared  # noqa: F401 (MODULES: importing registers them)
 
     init_default_scope("mmdet")
     return MODELS.build(ConfigDict(copy.deepcopy(configuration)))  # MMDetection changes what it is given

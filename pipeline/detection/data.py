@@ -12,6 +12,7 @@ from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 
 from pipeline import coco
+from pipeline.detection.shared import NUMBER
 from pipeline.errors import raise_all
 from pipeline.io import read_image, sha256, to_unit
 from pipeline.params import Augment
@@ -127,6 +128,7 @@ class MassImages:
         inside = ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(1)
         sample = DetDataSample(metainfo={"img_shape": (height, width)})
         sample.gt_instances = _instances(boxes[inside & ~ignored])
+        sample.gt_instances.set_metainfo({NUMBER: number})
         sample.ignored_instances = _instances(boxes[inside & ignored])
         return {"inputs": as_input(warp(image, affine, gain, offset)), "data_samples": sample}
 

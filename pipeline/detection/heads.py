@@ -15,13 +15,16 @@ from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from pipeline.detection.shared import EvenFactor
+from pipeline.training import parallel
+
 
 def _float(levels: Any) -> list[Tensor]:
     return [one.float() for one in levels]
 
 
 @MODELS.register_module()
-class FloatRPNHead(RPNHead):
+class FloatRPNHead(EvenFactor, RPNHead):
     """Region proposal network whose outputs are float32: bf16 would round scores to a few hundred values."""
 
     def forward(self, features: tuple[Tensor, ...]) -> Any:
@@ -51,7 +54,7 @@ class C4RPNHead(FloatRPNHead):
 
 
 @MODELS.register_module()
-class FloatRetinaHead(RetinaHead):
+class FloatRetinaHead(EvenFactor, RetinaHead):
     """RetinaNet's head with float32 outputs."""
 
     def forward(self, features: tuple[Tensor, ...]) -> Any:
@@ -72,7 +75,8 @@ class SteadyLosses:
     def loss(self, cls_score: Tensor, *more: Any, **how: Any) -> dict[str, Tensor]:
         """MMDetection's losses; those of a batch without any RoI are 0, where the original leaves them out."""
         nothing = cls_score.sum() * 0
-        return {"loss_cls": nothing, "acc": nothing.detach()} | super().loss(cls_score, *more, **how)  # type: ignore[misc]
+        found = {"loss_cls": nothing, "acc": nothing.detach()} | super().loss(cls_score, *more, **how)  # type: ignore[misc]
+        return {name: parallel.weighted(value, len(cls_score)) for name, value in found.items()}
 
 
 @MODELS.register_module()

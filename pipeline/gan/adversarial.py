@@ -8,6 +8,7 @@ from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from pipeline.gan.losses import ADVERSARIAL
+from pipeline.training import parallel
 
 
 class Gan(BaseModel):
@@ -52,7 +53,8 @@ class Gan(BaseModel):
             seen = self.seen(data, painted)
         self.discriminator.requires_grad_(True)
         with discriminator.optim_context(self):
-            judged = self.adversarial.discriminator(self.judge(data, self.real(data)), self.judge(data, seen.detach()))
+            real = self.judge(data, self.real(data))
+            judged = parallel.weighted(self.adversarial.discriminator(real, self.judge(data, seen.detach())), len(real))
         discriminator.update_params(judged)
         self.discriminator.requires_grad_(False)  # the generator's loss must not leave gradients there
         with generator.optim_context(self):

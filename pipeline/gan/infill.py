@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.dist import is_main_process
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ from pipeline.gan.unet import UNet
 from pipeline.params import Gen, GenTrain, Runtime
 from pipeline.preprocess.trilabel import CHANNELS, Labels, Noise, tri_label
 from pipeline.rng import generator
-from pipeline.training import engine
+from pipeline.training import engine, parallel
 
 GENERATORS: dict[str, type[nn.Module]] = {"unet": UNet, "crn": CascadedRefinement, "spade": Spade}
 
@@ -91,7 +92,10 @@ class InfillGan(Gan):
     def wanted(self, data: Any, painted: Tensor, logits: Tensor) -> dict[str, Tensor]:
         features = self.frozen[0].to(painted.device) if self.frozen[0] else None
         matching = feature_matching(data["image"], painted, features)
-        return {"adversarial": self.adversarial.generator(logits), "feature_matching": self.weight * matching}
+        return {
+            "adversarial": parallel.weighted(self.adversarial.generator(logits), len(logits)),
+            "feature_matching": self.weight * matching,
+        }
 
 
 def train(
@@ -148,6 +152,8 @@ def train(
         average=gen.train.ema,
         custom_hooks=[Snapshots(shown, folder)],
     )
+    if not is_main_process():
+        return
     meta["variety"] = _variety(Infiller(gan.generator, meta, gan.discriminator), real, seed, folder / "losses.csv")
     models.write(target, gan.generator, meta, folder / "losses.csv", shown.sheet(gan.generator, folder), gan.discriminator)
     resume.done(folder)

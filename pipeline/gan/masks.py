@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import is_main_process
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
@@ -17,7 +18,7 @@ from pipeline.gan.dcgan import MaskDiscriminator, MaskGenerator
 from pipeline.gan.snapshots import ShownMasks, Snapshots
 from pipeline.params import Masks, Runtime
 from pipeline.rng import generator
-from pipeline.training import engine
+from pipeline.training import engine, parallel
 
 ATTEMPTS = 200
 FRAGMENTS = 0.1  # share of the foreground outside of the largest component from which a mask counts as broken
@@ -31,7 +32,8 @@ class MaskGan(Gan):
         self.z_dim = z_dim
 
     def paint(self, data: Any) -> Tensor:
-        drawn: Tensor = self.generator(torch.rand(len(data), self.z_dim, device=data.device) * 2 - 1)
+        latent = parallel.mine(torch.rand(len(data) * parallel.processes(), self.z_dim, device=data.device))
+        drawn: Tensor = self.generator(latent * 2 - 1)
         return drawn
 
     def judge(self, data: Any, image: Tensor) -> Any:
@@ -69,6 +71,8 @@ def train(source: Path, target: Path, params: Masks, runtime: Runtime, seed: int
         average=params.ema,
         custom_hooks=[Snapshots(shown, folder)],
     )
+    if not is_main_process():
+        return
     meta = {
         "patch_px": real.patch_px,
         "patients": sorted(set(real.patients)),

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from numpy.typing import NDArray
 
 from pipeline.gan.patches import Patches
@@ -99,6 +98,5 @@ class Snapshots(Hook):
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         done, total = runner.iter + 1, runner.max_iters
         if runner.rank == 0 and done < total and done * (TIMES + 1) // total > (done - 1) * (TIMES + 1) // total:
-            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-            row = np.concatenate(list(self.shown.painted(model.generator)), 1)
+            row = np.concatenate(list(self.shown.painted(runner.model.generator)), 1)
             write_png(self.folder / f"painted_{done:09d}.png", from_unit(row, np.uint8), level=6)

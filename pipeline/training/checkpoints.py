@@ -67,11 +67,11 @@ def save(folder: Path, iteration: int, state: dict[str, Any]) -> Path:
 def newest(folder: Path) -> dict[str, Any] | None:
     """The newest readable checkpoint; unreadable ones are removed with a warning. None where there is none."""
     for torn in folder.glob(".iteration_*.tmp"):
-        torn.unlink()
+        torn.unlink(missing_ok=True)
     for path in reversed(stored(folder)):
         try:
             return dict(load_state(path))
         except PipelineError as error:
             log.warning("%s; going back to the checkpoint before it", error)
-            path.unlink()
+            path.unlink(missing_ok=True)
     return None

@@ -6,7 +6,6 @@ however many processes load the data. Only the number of threads may change the 
 
 import contextlib
 import ctypes
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,13 +16,13 @@ import torch
 from mmengine.device import get_device
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger
-from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, default_collate
 
 from pipeline.errors import PipelineError
-from pipeline.training import checkpoints, hooks
+from pipeline.training import checkpoints, hooks, parallel
 from pipeline.training.sampling import NumberedBatches, Order
 
 Optimizers = torch.optim.Optimizer | Mapping[str, torch.optim.Optimizer]
@@ -39,7 +38,15 @@ class Samples(Protocol):
     def __getitem__(self, key: tuple[int, int], /) -> Any: ...
 
 
-class Bf16OptimWrapper(OptimWrapper):
+class SharedOptimWrapper(OptimWrapper):
+    """Steps by the gradients of all processes."""
+
+    def step(self, **more: Any) -> None:
+        parallel.average_gradients(one for group in self.optimizer.param_groups for one in group["params"])
+        super().step(**more)
+
+
+class Bf16OptimWrapper(SharedOptimWrapper):
     """bf16 autocast on any device; MMEngine's AmpOptimWrapper insists on a GPU. bf16 needs no loss scaling."""
 
     @contextlib.contextmanager
@@ -48,7 +55,7 @@ class Bf16OptimWrapper(OptimWrapper):
             yield
 
 
-PRECISIONS = {"fp32": OptimWrapper, "bf16": Bf16OptimWrapper}
+PRECISIONS = {"fp32": SharedOptimWrapper, "bf16": Bf16OptimWrapper}
 
 
 def fit(
@@ -84,16 +91,19 @@ def fit(
     average: decay of an exponential average of the weights, which the returned model then has; 0: none.
     order: sample number -> sample; None: all samples once an epoch, shuffled.
 
-    Under ``torchrun`` every process calls this alike, and the first one writes the files.
+    Under ``torchrun`` every process calls this alike, `state` is a folder that all of them see, and the first one writes the
+    files (see `parallel`).
     Raises PipelineError for a non-finite loss or weight, naming the iteration and the last good checkpoint.
     """
     state.mkdir(parents=True, exist_ok=True)
     rank, world = _prepare(seed, threads)
     resumed = checkpoints.newest(state)
     begun = resumed["iteration"] if resumed else 0
+    if parallel.largest([begun, -begun]) != [begun, -begun]:
+        raise PipelineError(f"{state}: the processes see different checkpoints there; they need a folder that all of them share")
     if begun > iterations:
         raise PipelineError(f"{state} holds a training of {begun} iterations, {iterations} are asked for; remove the folder")
-    model = build().to(memory_format=torch.channels_last)
+    model = parallel.joined(build()).to(memory_format=torch.channels_last)
     batches = NumberedBatches(len(samples), batch, begun, iterations, seed, rank, world, order)
     loader: DataLoader[Any] = DataLoader(samples, batch_sampler=batches, num_workers=workers, collate_fn=collate)  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory() as scratch:
@@ -107,7 +117,7 @@ def fit(
             train_cfg={"by_epoch": False, "max_iters": iterations, "fast_forward_on_resume": True},
             optim_wrapper=_wrapped(optimizers(model), precision, clip_grad),
             custom_hooks=[*_hooks(what, state, iterations, seed, lr_factor, average, save_seconds), *custom_hooks],
-            launcher="pytorch" if world > 1 else "none",
+            launcher="none",  # `parallel` has connected the processes, and needs no wrapper around the model
         )
         runner.train()
         runner.train_loop.dataloader_iterator = None  # ends the loading processes; left to the garbage collector they wait for seconds
@@ -127,7 +137,7 @@ def _prepare(seed: int, threads: int) -> tuple[int, int]:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     hooks.seed_all(seed, "weights")
-    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    return parallel.start()
 
 
 def _keep_memory() -> None:
@@ -164,10 +174,8 @@ class _Runner(Runner):
 
     def __init__(self, resumed: dict[str, Any] | None, state: Path, **more: Any) -> None:
         self.resumed, self.state = resumed, state
-        several = isinstance(more["optim_wrapper"], OptimWrapperDict)
-        cfg = {"model_wrapper_cfg": {"type": "MMSeparateDistributedDataParallel"}} if several else {}
         unused = dict.fromkeys(("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"))
-        super().__init__(resume=resumed is not None, default_hooks=unused, cfg=cfg, log_level="ERROR", **more)
+        super().__init__(resume=resumed is not None, default_hooks=unused, log_level="ERROR", **more)
 
     def set_randomness(self, *_: Any, **__: Any) -> None:
         self._seed, self._deterministic = 0, True  # `fit` and the hook CleanStart have seeded
@@ -181,8 +189,7 @@ class _Runner(Runner):
 
     def checkpoint(self, iteration: int) -> dict[str, Any]:
         """Everything that a training needs to go on. `state_dict` holds the averaged weights where there are any."""
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        state = {"iteration": iteration, "state_dict": model.state_dict(), "optimizer": self.optim_wrapper.state_dict()}
+        state = {"iteration": iteration, "state_dict": self.model.state_dict(), "optimizer": self.optim_wrapper.state_dict()}
         self.call_hook("before_save_checkpoint", checkpoint=state)
         return state
 
@@ -197,8 +204,7 @@ class _Runner(Runner):
         if self.resumed is None:
             return
         self.call_hook("after_load_checkpoint", checkpoint=self.resumed)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        model.load_state_dict(self.resumed["state_dict"])
+        self.model.load_state_dict(self.resumed["state_dict"])
         self.optim_wrapper.load_state_dict(self.resumed["optimizer"])
         self.train_loop._iter = self.resumed["iteration"]
         self._has_loaded = True

@@ -19,7 +19,7 @@ from pipeline.errors import PipelineError
 from pipeline.io import write_text
 from pipeline.progress import track
 from pipeline.rng import integer
-from pipeline.training import checkpoints
+from pipeline.training import checkpoints, parallel
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +33,13 @@ def seed_all(seed: int, *keys: int | str) -> None:
 
 
 class CleanStart(Hook):
-    """Makes an iteration depend on the checkpoint alone: seeds by (seed, iteration, rank), no gradients left over."""
+    """Makes an iteration depend on the checkpoint alone: seeds by (seed, iteration), in all processes alike; no gradients left over."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        seed_all(self.seed, "iteration", runner.iter, runner.rank)
+        seed_all(self.seed, "iteration", runner.iter, 0)
         runner.model.zero_grad()
 
 
@@ -65,7 +65,7 @@ class LearningRate(Hook):
 
 
 class Losses(Hook):
-    """Checks every loss and writes `losses.csv`: the mean of each loss over `every` iterations.
+    """Checks every loss and writes `losses.csv`: the mean of each loss over `every` iterations (and over the processes).
 
     Rows reach the file no later than the checkpoint that follows them; on resume, rows of later iterations are cut.
     Raises PipelineError at the first loss that is not finite.
@@ -88,7 +88,8 @@ class Losses(Hook):
         write_text(self.path, "".join(whole[:1] + kept) if kept else "")
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        values = {name: float(torch.as_tensor(value).detach()) for name, value in outputs.items()}
+        here = [float(torch.as_tensor(value).detach()) for value in outputs.values()]
+        values = dict(zip(outputs, parallel.means(here), strict=True))
         bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
         if bad:
             raise diverged(runner, ", ".join(bad))
@@ -145,7 +146,7 @@ class Progress(Hook):
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         done, total = runner.iter + 1, runner.max_iters
-        if done * 10 // total > (done - 1) * 10 // total and not sys.stderr.isatty():
+        if runner.rank == 0 and done * 10 // total > (done - 1) * 10 // total and not sys.stderr.isatty():
             left = (time.monotonic() - self.began) / (done - self.first) * (total - done)
             shown = ", ".join(f"{name} {value:.4g}" for name, value in self.losses.latest.items())
             log.info("%s: iteration %d of %d; %s; %.0f s left", self.what, done, total, shown, left)
