@@ -30,10 +30,14 @@ class Cell:
     @cached_property
     def fingerprint(self) -> str:
         """Of all that decides what is found: settings, annotations (a trainset's hold the hashes of its images), code."""
+        from pipeline import coco
         from pipeline.detection.train import CODE
         from pipeline.resume import fingerprint
 
-        settings = [self.params.detector.model_dump(), self.params.detect.model_dump(), self.params.runtime.model_dump(exclude={"workers"})]
+        detector = self.params.detector.model_dump()
+        if not any(image.get("synthetic") for image in coco.read(self.trainset)["images"]):
+            del detector["synthetic"]  # without images of pools a training is the same in every mode
+        settings = [detector, self.params.detect.model_dump(), self.params.runtime.model_dump(exclude={"workers"})]
         return fingerprint([*settings, self.params.seed, self.seed], [self.trainset, self.on, *CODE])
 
 
@@ -73,13 +77,14 @@ def run_all(cells: Sequence[tuple[Cell, Path]], jobs: int) -> None:
     every = {folder: cell for cell, folder in cells}  # two arms may ask for the same cell
     waiting = {folder: cell for folder, cell in every.items() if not done(cell, folder)}
     for folder, cell in waiting.items():
-        _describe(cell, folder)
+        describe(cell, folder)
     with ThreadPoolExecutor(jobs) as pool:
         codes = list(pool.map(lambda folder: module("benchmarks.cells", str(folder), lines=True), waiting))
     raise_all([f"{folder}: exit code {code}" for folder, code in zip(waiting, codes, strict=True) if code], "trainings that failed")
 
 
-def _describe(cell: Cell, folder: Path) -> None:
+def describe(cell: Cell, folder: Path) -> None:
+    """Write FOLDER/cell.json, by which a process of its own knows what to do."""
     from pipeline.io import write_json
 
     paths = {name: str(getattr(cell, name)) for name in ("trainset", "on", "backbone")}
@@ -87,7 +92,7 @@ def _describe(cell: Cell, folder: Path) -> None:
 
 
 def described(folder: Path) -> Cell:
-    """The cell that `run_all` has described in FOLDER/cell.json."""
+    """The cell of FOLDER/cell.json."""
     from pipeline.io import read_json
 
     said: dict[str, Any] = read_json(folder / "cell.json")

@@ -8,7 +8,7 @@ import pytest
 from mmengine.hooks import Hook
 
 from benchmarks import cells, tuning
-from pipeline import schedule
+from pipeline import coco, schedule
 from pipeline.errors import PipelineError
 from pipeline.params import check, read_yaml
 from pipeline.profile import merge
@@ -56,9 +56,9 @@ def test_arms_of_equal_training_sets_are_trained_side_by_side():
     ]  # fmt: skip
 
 
-def small(folder: Path) -> cells.Cell:
+def small(folder: Path, **changes: object) -> cells.Cell:
     """A training of four steps on eight small images."""
-    ours = {"detector": {**DETECTOR.model_dump(), "iterations": 4}}
+    ours = {"detector": {**DETECTOR.model_dump(), "iterations": 4, **changes}}
     return cells.Cell(write_set(folder), folder / "annotations.json", folder, check(merge(BASE, ours)), 0)
 
 
@@ -85,6 +85,16 @@ def test_an_interrupted_cell_goes_on_to_the_same_detections_and_none_is_run_twic
     assert json.loads((other / "done.json").read_text())["cpu_seconds"] is None  # a part of it was done before
     assert not (straight / "cell.json").exists(), "what is done is not started"
     assert cells.done(cell, straight) and not cells.done(replace(cell, seed=1), straight)
+
+
+def test_a_share_of_pool_images_matters_where_there_are_some(tmp_path):
+    half = {"synthetic": {"mode": "add", "share": 0.5, "pretrain": 0.5}}
+    assert small(tmp_path).fingerprint == small(tmp_path, **half).fingerprint != small(tmp_path, lr=0.001).fingerprint
+    made = json.loads((tmp_path / "annotations.json").read_text())
+    made["images"][0]["synthetic"] = True
+    coco.write(tmp_path / "pool.json", made)
+    mixed, shared = (replace(cell, trainset=tmp_path / "pool.json") for cell in (small(tmp_path), small(tmp_path, **half)))
+    assert mixed.fingerprint != shared.fingerprint
 
 
 def test_cells_that_fail_are_named(tmp_path, monkeypatch):
