@@ -125,7 +125,7 @@ def state(work: Path) -> dict[str, str]:
 def forget(work: Path, stage: str) -> None:
     """Remove the outputs of a stage and its entry in dvc.lock, as if it had never run."""
     lock = read_yaml(work / "dvc.lock")
-    for out in lock["stages"].pop(stage)["outs"]:
+    for out in lock["stages"].pop(stage, {"outs": []})["outs"]:  # it is not there where this program was interrupted
         path = work / out["path"]
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     (work / "dvc.lock").write_text(json.dumps(lock, indent=1))
