@@ -6,7 +6,6 @@ revision are written to .resume/run.json; they are in no report, so that equal i
 """
 
 import json
-import logging
 import sys
 import time
 from datetime import UTC, datetime
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline.params import Params
 
 RECORD = Path(".resume/run.json")
-LOCK = Path("dvc.lock")
 
 
 def in_git() -> bool:
@@ -27,35 +25,14 @@ def in_git() -> bool:
     return any((folder / ".git").exists() for folder in (here, *here.parents))
 
 
-def set_aside_broken_lock(lock: Path = LOCK) -> None:
-    """Rename a dvc.lock that a kill or a full disk has cut, with a warning: DVC writes it in place, and then refuses it.
-
-    Without it DVC finds every finished stage in its run cache, so no training runs again.
-    """
-    from pipeline.errors import PipelineError
-    from pipeline.params import read_yaml
-
-    if not lock.is_file():
-        return
-    try:
-        whole = read_yaml(lock)
-        sound = isinstance(whole, dict) and isinstance(whole.get("stages"), dict) and "schema" in whole
-    except PipelineError:
-        sound = False
-    if not sound:
-        aside = lock.with_name(f"{lock.name}.broken")
-        lock.replace(aside)
-        logging.warning("%s was cut off while it was written; it is now %s, and DVC's run cache gives back what was done", lock, aside)
-
-
 def repro(arguments: list[str], jobs: int) -> int:
     """`dvc repro`, and the record of the run."""
-    from pipeline import schedule
+    from pipeline import mend, schedule
     from pipeline.io import write_json
 
+    mend.dvc_files()
     if not in_git():
         schedule.dvc("config", "--local", "--quiet", "core.no_scm", "true")  # an unpacked archive: DVC works without a history
-    set_aside_broken_lock()
     changed = schedule.git("status", "--porcelain", "--untracked-files=no")
     start, clock = datetime.now(UTC), time.monotonic()
     code = schedule.dvc("repro", *arguments) if arguments else schedule.repro(jobs)
