@@ -161,15 +161,17 @@ def check_size(path: Path | str, height: int, width: int) -> None:
         raise PipelineError(f"{path}: is {height} x {width} px by its header; no mammogram has more than {MAX_PIXELS} px")
 
 
-def write_png(path: Path, image: NDArray[Any], level: int = 1, mark: str | None = None) -> None:
+def write_png(path: Path, image: NDArray[Any], mark: str | None = None) -> None:
     """Write (H, W) uint8 or uint16.
 
-    level: zlib level 0..9 (1: three times as fast as 6 for 5 % more bytes). mark: says in the file itself that the
-    image is synthetic and what made it (a PNG text, which `synthetic_mark` reads).
+    Of repetitions run lengths alone are looked for. Films hold no others: against zlib's default strategy at its quickest
+    level it takes 0.65 to 0.95 of the time and a fifth fewer bytes (`python -m benchmarks.images`). mark: says in the file
+    itself that the image is synthetic and what made it (a PNG text, which `synthetic_mark` reads).
     """
     if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"{path}: {image.shape} {image.dtype} is no grey image of 8 or 16 bit")
-    done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, level])
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    done, data = cv2.imencode(".png", image, how)
     if not done:
         raise PipelineError(f"{path}: cannot be encoded as PNG")
     path.parent.mkdir(parents=True, exist_ok=True)

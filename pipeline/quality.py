@@ -92,7 +92,7 @@ def measure(given: Given, target: Path, measures: Sequence[str], threads: int) -
     with atomic_folder(target) as folder:
         write_json(folder / "quality.json", report)
         for name, picture in pictures.items():
-            write_png(folder / f"{name}.png", picture, level=6)
+            write_png(folder / f"{name}.png", picture)
 
 
 def reconstruction(lpips: Lpips, infiller: infill.Infiller, held: Patches, seed: int) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ def write(
                 save_state(folder / name, {key: tensor.contiguous() for key, tensor in part.state_dict().items()})
         write_json(folder / "meta.json", {**meta, version.KEY: version.VERSION})
         shutil.copyfile(losses, folder / "losses.csv")
-        write_png(folder / "samples.png", samples, level=6)
+        write_png(folder / "samples.png", samples)
 
 
 def read_meta(folder: Path) -> dict[str, Any]:

@@ -99,4 +99,4 @@ class Snapshots(Hook):
         done, total = runner.iter + 1, runner.max_iters
         if runner.rank == 0 and done < total and done * (TIMES + 1) // total > (done - 1) * (TIMES + 1) // total:
             row = np.concatenate(list(self.shown.painted(runner.model.generator)), 1)
-            write_png(self.folder / f"painted_{done:09d}.png", from_unit(row, np.uint8), level=6)
+            write_png(self.folder / f"painted_{done:09d}.png", from_unit(row, np.uint8))
