@@ -1,8 +1,10 @@
 """What every command shares: --help in no time, --params, --debug, errors as one line."""
 
 import argparse
+import contextlib
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     Run = Callable[[argparse.Namespace, Params], None]
 
 TRACEBACK = Path(".resume/traceback.txt")
+TIMES = Path(".resume/stages.csv")
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -36,9 +39,27 @@ def stage_main(run: "Run", doc: str | None, arguments: Callable[[argparse.Argume
     def work() -> None:
         from pipeline.params import load
 
+        began = time.monotonic()
         run(args, load(args.params))
+        _record(time.monotonic() - began)
 
     guarded(work, args.debug)
+
+
+def _record(seconds: float) -> None:
+    """Add what a stage took to .resume/stages.csv, for `python -m benchmarks.minutes`; where that cannot be written, nothing."""
+    import resource
+
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(one.ru_utime + one.ru_stime for one in used)
+    memory = max(one.ru_maxrss for one in used) / (2**20 if sys.platform == "linux" else 2**30)
+    stage = " ".join([Path(sys.argv[0]).stem, *sys.argv[1:]]).replace(",", " ")
+    with contextlib.suppress(OSError):
+        TIMES.parent.mkdir(exist_ok=True)
+        with open(TIMES, "a", encoding="utf-8") as file:
+            if not file.tell():
+                file.write("ended,stage,seconds,cpu_seconds,memory_gb\n")
+            file.write(f"{time.time():.0f},{stage},{seconds:.1f},{cpu:.1f},{memory:.2f}\n")
 
 
 def guarded(work: Callable[[], None], debug: bool = False) -> None:
