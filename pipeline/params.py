@@ -114,6 +114,7 @@ class Masks(Block):
     lr: float = Field(gt=0)
     betas: Betas
     ema: float = Field(ge=0, lt=1)
+    edge: float = Field(ge=0, le=0.5)
     min_area: Share
     max_area: Share
 

@@ -150,7 +150,9 @@ def experiment(prepared, tmp_path_factory):  # noqa: F811
         **dict.fromkeys(("unet", "crn", "spade"), Width(width=4)),
         train=train,
     )
-    shapes = Masks(z_dim=100, width=8, iterations=60, batch=16, lr=0.002, betas=[0.5, 0.999], ema=0.9, min_area=0.02, max_area=0.6)
+    shapes = Masks(
+        z_dim=100, width=8, iterations=60, batch=16, lr=0.002, betas=[0.5, 0.999], ema=0.9, edge=0.06, min_area=0.02, max_area=0.6
+    )
     infill.train(patches.read(prepared, ["train"]), root, root / "models/infill", gen, "none", runtime, 0, root / "state")
     masks.train(prepared, root / "models/masks", shapes, runtime, 0, root / "state")
     return root

@@ -59,7 +59,7 @@ def train(source: Path, target: Path, params: Masks, runtime: Runtime, seed: int
     gan = engine.fit(
         lambda: MaskGan(real.patch_px, params.z_dim, params.width),
         adam(params.lr, (params.betas[0], params.betas[1])),
-        patches.MaskSamples(real, seed),
+        patches.MaskSamples(real, seed, params.edge),
         what="mask GAN",
         state=folder,
         iterations=params.iterations,
@@ -126,11 +126,12 @@ class MaskSampler:
 def accepted(drawn: NDArray[np.bool_], min_area: float, max_area: float) -> NDArray[np.bool_] | None:
     """The mask without white noise and holes, None where it is implausible.
 
-    drawn: (P, P) bool. White noise is removed by a 3x3 median and as components other than the largest; holes are filled.
+    drawn: (P, P) bool. White noise is removed as components other than the largest, holes are filled. (A median filter, which
+    removes noise too, makes real outlines rounder.)
     Implausible is a mask that was broken (more than `FRAGMENTS` of it outside of the largest component), that touches the
     border of the patch (the real ones are padded), or whose area is not within [min_area, max_area], shares of the patch.
     """
-    labels, count = ndimage.label(ndimage.median_filter(drawn, 3))
+    labels, count = ndimage.label(drawn)
     if not count:
         return None
     areas = np.bincount(labels.ravel())[1:]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from pipeline import leaks
 from pipeline.errors import PipelineError, raise_all
@@ -77,18 +78,32 @@ def _patients(rows: list[dict[str, str]]) -> set[str]:
 
 
 class MaskSamples:
-    """Training samples of the mask GAN: (1, P, P) float32, -1 and 1, turned and mirrored by (seed, sample number)."""
+    """Training samples of the mask GAN: (1, P, P) float32 from `from_outline`, turned and mirrored by (seed, sample number).
 
-    def __init__(self, patches: Patches, seed: int) -> None:
-        self.patches, self.seed = patches, seed
+    edge: as `masks.edge` of the params.
+    """
+
+    def __init__(self, patches: Patches, seed: int, edge: float) -> None:
+        self.seed, self.masks = seed, np.stack([from_outline(mask, edge * patches.patch_px) for mask in patches.masks])
 
     def __len__(self) -> int:
-        return len(self.patches)
+        return len(self.masks)
 
     def __getitem__(self, key: tuple[int, int]) -> NDArray[np.float32]:
         index, number = key
-        turned = turn(self.patches.masks[index], int(generator(self.seed, "augment", number).integers(8)))
-        return np.where(turned, np.float32(1), np.float32(-1))[None]
+        return turn(self.masks[index], int(generator(self.seed, "augment", number).integers(8)))[None]
+
+
+def from_outline(mask: NDArray[np.bool_], reach: float) -> NDArray[np.float32]:
+    """(P, P) float32 in [-1, 1]: distance of each pixel of a mask (P, P; bool) to its outline, in units of `reach` px, cut at 1.
+
+    Above 0 inside, below 0 outside. reach 0: -1 and 1 alone. A generator never draws hard edges, so a discriminator that is
+    shown them tells masks by their greys and learns nothing of shapes.
+    """
+    if not reach:
+        return np.where(mask, np.float32(1), np.float32(-1))
+    inside, outside = (distance_transform_edt(part) for part in (mask, ~mask))
+    return np.clip((np.maximum(inside - 0.5, 0) - np.maximum(outside - 0.5, 0)) / reach, -1, 1).astype(np.float32)
 
 
 class InfillSamples:

@@ -14,7 +14,7 @@ from pipeline.params import Masks, Runtime
 from pipeline.training import engine
 
 RUNTIME = Runtime(threads=1, precision="fp32", workers=0)
-PARAMS = Masks(z_dim=100, width=8, iterations=60, batch=16, lr=0.002, betas=[0.5, 0.999], ema=0.9, min_area=0.02, max_area=0.6)
+PARAMS = Masks(z_dim=100, width=8, iterations=60, batch=16, lr=0.002, betas=[0.5, 0.999], ema=0.9, edge=0.06, min_area=0.02, max_area=0.6)
 
 
 def square(side=32, start=8, stop=24):
@@ -29,9 +29,7 @@ def test_white_noise_is_removed_and_holes_are_filled():
     drawn[20:22, 20:22] = False
     drawn[2, 2] = drawn[29, 5] = True
     drawn[3:6, 27:29] = True
-    expected = square()
-    expected[8, 8] = expected[8, 23] = expected[23, 8] = expected[23, 23] = False  # the median rounds right angles
-    assert np.array_equal(masks.accepted(drawn, 0.02, 0.6), expected)
+    assert np.array_equal(masks.accepted(drawn, 0.02, 0.6), square())
 
 
 @pytest.mark.parametrize(
@@ -115,7 +113,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(prepared, tmp_path):
 
     def fit(iterations, state):
         return engine.fit(
-            lambda: masks.MaskGan(32, 8, 4), adam(0.002, (0.5, 0.999)), patches.MaskSamples(real, 0), what="test", state=state,
+            lambda: masks.MaskGan(32, 8, 4), adam(0.002, (0.5, 0.999)), patches.MaskSamples(real, 0, 0.06), what="test", state=state,
             iterations=iterations, batch=4, seed=1, threads=1, precision="bf16", average=0.9,
         ).state_dict()  # fmt: skip
 
@@ -130,6 +128,16 @@ def test_patches_without_training_rows_are_an_error(prepared):
         patches.read(prepared, ["nowhere"])
     with pytest.raises(PipelineError, match="run the stage preprocess"):
         patches.read(prepared / "absent", ["train"])
+
+
+def test_masks_are_learned_as_distances_to_their_outline(prepared):
+    ramp = patches.from_outline(square(32, 8, 24), 4.0)
+    assert ramp[16, 4:13].tolist() == [-0.875, -0.625, -0.375, -0.125, 0.125, 0.375, 0.625, 0.875, 1.0]
+    assert np.array_equal(ramp > 0, square(32, 8, 24)) and set(np.unique(patches.from_outline(square(), 0))) == {-1.0, 1.0}
+    real = patches.read(prepared, ["train"])
+    for edge in (0.0, 0.06):
+        samples = patches.MaskSamples(real, 0, edge)
+        assert len(samples) == len(real) and (samples[2, 5] > 0).sum() == real.masks[2].sum()
 
 
 def test_the_eight_turns_of_a_patch_differ_and_mask_and_image_turn_alike(prepared):
@@ -159,7 +167,7 @@ def test_threads_change_the_last_bits_and_nothing_else_does(prepared, tmp_path, 
 
     def weights(name, threads):
         gan = engine.fit(
-            lambda: masks.MaskGan(real.patch_px, 100, 8), adam(0.002, (0.5, 0.999)), patches.MaskSamples(real, 3), what="mask GAN",
+            lambda: masks.MaskGan(real.patch_px, 100, 8), adam(0.002, (0.5, 0.999)), patches.MaskSamples(real, 3, 0.0), what="mask GAN",
             state=tmp_path / name, iterations=iterations, batch=16, seed=3, threads=threads, precision=precision,
         )  # fmt: skip
         return torch.cat([value.double().ravel() for value in gan.state_dict().values()])

@@ -24,7 +24,9 @@ RUNTIME = Runtime(threads=1, precision="fp32", workers=0)
 @pytest.fixture(scope="module")
 def models(prepared, tmp_path_factory):  # noqa: F811
     folder = tmp_path_factory.mktemp("models")
-    shapes = Masks(z_dim=100, width=8, iterations=60, batch=16, lr=0.002, betas=[0.5, 0.999], ema=0.9, min_area=0.02, max_area=0.6)
+    shapes = Masks(
+        z_dim=100, width=8, iterations=60, batch=16, lr=0.002, betas=[0.5, 0.999], ema=0.9, edge=0.06, min_area=0.02, max_area=0.6
+    )
     masks.train(prepared, folder / "masks", shapes, RUNTIME, 3, folder / "state")
     gen = load(ROOT / "params.yaml").gen
     train = gen.train.model_copy(update={"iterations": 2, "batch": 2, "discriminator_width": 4})
