@@ -108,7 +108,7 @@ def norm(channels: int, affine: bool = True) -> nn.Module:
 def refine(inputs: int, outputs: int, normalised: bool = True) -> nn.Sequential:
     """3x3 convolution, normalisation, leaky ReLU."""
     middle = [norm(outputs)] if normalised else []
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), *middle, nn.LeakyReLU(SLOPE))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), *middle, nn.LeakyReLU(SLOPE, inplace=True))
 
 
 def doubled(features: Tensor) -> Tensor:

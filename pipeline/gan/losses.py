@@ -84,7 +84,7 @@ class VggFeatures(nn.Module):
         for name, conv in self.convolutions.items():
             if name.endswith("_1") and name != "conv1_1":
                 x = F.max_pool2d(x, 2)
-            x = F.relu(conv(x))
+            x = F.relu(conv(x), inplace=True)
             if name in self.taps:
                 found.append(x)
         return found

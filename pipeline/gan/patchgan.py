@@ -22,7 +22,7 @@ class PatchGAN(nn.Module):
         layers: list[nn.Module] = []
         for k, (inputs, outputs) in enumerate(zip([channels + 1, *widths[:-1]], widths, strict=True)):
             normalised = [nn.InstanceNorm2d(outputs, affine=True)] if k else []
-            layers += [nn.Conv2d(inputs, outputs, 4, 2 if k < strided else 1, 1), *normalised, nn.LeakyReLU(SLOPE)]
+            layers += [nn.Conv2d(inputs, outputs, 4, 2 if k < strided else 1, 1), *normalised, nn.LeakyReLU(SLOPE, inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
 
     def forward(self, condition: Tensor, image: Tensor) -> Any:

@@ -33,7 +33,7 @@ class UNet(nn.Module):
     @staticmethod
     def _down(inputs: int, outputs: int, normalised: bool) -> nn.Sequential:
         middle = [norm(outputs)] if normalised else []
-        return nn.Sequential(nn.Conv2d(inputs, outputs, 4, 2, 1), *middle, nn.LeakyReLU(SLOPE))
+        return nn.Sequential(nn.Conv2d(inputs, outputs, 4, 2, 1), *middle, nn.LeakyReLU(SLOPE, inplace=True))
 
     def forward(self, condition: Tensor) -> Any:
         condition = centred(condition)
