@@ -166,6 +166,7 @@ class Synth(Block):
     position: Literal["paper", "breast", "tissue"]
     blend: Literal["paste", "feather", "poisson"]
     keep: float = Field(ge=0.05, le=1)
+    contrast: float = Field(gt=0, le=3)
 
 
 class Pool(Block):

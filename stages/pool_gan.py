@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def run(args: argparse.Namespace, params: "Params") -> None:
-    law = make("gan", Path("models/infill"), params, keep=params.synth.keep, labelled=True)
+    law = make("gan", Path("models/infill"), params, params.synth.keep, params.synth.contrast, labelled=True)
     law.write(Path("models/sizes.json"))
 
 
-def make(name: str, model: Path, params: "Params", keep: float, labelled: bool) -> "SizeLaw":
+def make(name: str, model: Path, params: "Params", keep: float, contrast: float, labelled: bool) -> "SizeLaw":
     """Write the pool `name` with the infilling generator in `model`; returns the law of its sizes."""
     import torch
 
@@ -37,7 +37,7 @@ def make(name: str, model: Path, params: "Params", keep: float, labelled: bool) 
     else:
         draw = inserting.MASKS[synth.masks](sources)
     placer = sources.placer(synth.hosts, synth.sizes, synth.position)
-    method = inserting.gan(sources, placer, infill.load(model), draw, synth.blend, keep, labelled)
+    method = inserting.gan(sources, placer, infill.load(model), draw, synth.blend, keep, labelled, contrast)
     write(name, method, getattr(params.pools, name).n, params.seed, Path("data/pools") / name)
     return placer.sizes
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run(args: argparse.Namespace, params: "Params") -> None:
     from stages.pool_gan import make
 
-    make("sham", Path("models/sham"), params, keep=1.0, labelled=False)
+    make("sham", Path("models/sham"), params, keep=1.0, contrast=1.0, labelled=False)
 
 
 if __name__ == "__main__":

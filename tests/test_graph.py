@@ -41,6 +41,7 @@ READERS = {
     "gen.spade": set(),  # of the architecture that is not chosen
     "synth.masks": {"pool_gan", "pool_sham", "quality"},
     "synth.keep": {"pool_gan", "pool_sham"},
+    "synth.contrast": {"pool_gan", "pool_sham"},
     "synth.hosts": {"train_sham", "hosts", "pool_gan", "pool_sham", "pool_baseline", "quality"},
     "study.controls": {"train_sham", "evaluate"},
 }

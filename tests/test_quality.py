@@ -71,7 +71,7 @@ class Brighter:
     def __init__(self):
         self.meta = {"margin": 512}
 
-    def fill(self, tissue, masks, noise):
+    def fill(self, tissue, masks, noise, contrast=1.0):
         return (tissue + 0.1 * masks).astype(np.float32)
 
 

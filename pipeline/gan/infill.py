@@ -188,19 +188,30 @@ class Infiller:
         labels, noise_in = cast(Labels, self.meta["labels"]), cast(Noise, self.meta["noise"])
         return tri_label(tissue, masks, noise, labels, self.meta["margin"] / 256, noise_in)
 
-    def fill(self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    def fill(
+        self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32], contrast: float = 1.0
+    ) -> NDArray[np.float32]:
         """Patches with a mass painted into each mask.
 
-        tissue, noise: (N, P, P) float32 in [0, 1], noise uniform; masks: (N, P, P) bool, none empty.
+        tissue, noise: (N, P, P) float32 in [0, 1], noise uniform; masks: (N, P, P) bool, none empty. contrast: factor of what
+        is painted onto the tissue that closes the hole (`layers.interpolated`); grain stays as it is.
         Returns (N, P, P) float32 in [0, 1]. Raises ValueError where shapes differ or a mask is empty.
         """
         if tissue.shape[1:] != (self.patch_px, self.patch_px):
             raise ValueError(f"tissue is {tissue.shape}; patches of {self.patch_px} px are needed")
         condition = torch.from_numpy(self.condition(tissue, masks, noise))
         with torch.inference_mode():
-            image = self.finish(condition, self.network(condition).float())
+            painted_on = self.network(condition).float()
+            if contrast != 1:
+                painted_on = torch.lerp(self._closed(condition), painted_on, contrast)
+            image = self.finish(condition, painted_on)
             painted: NDArray[np.float32] = image[:, 0].clamp(0, 1).numpy()
         return painted
+
+    def _closed(self, condition: Tensor) -> Tensor:
+        """(N, 1, P, P) in [0, 1]: the tissue of a condition (N, C, P, P) with its hole closed smoothly."""
+        centred = layers.centred(condition)
+        return (layers.interpolated(centred, layers.hole(centred, self.meta["noise"] == "mask+margin"))[:, :1] + 1) / 2
 
     def judge(
         self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32], painted: NDArray[np.float32]

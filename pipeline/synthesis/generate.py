@@ -41,13 +41,14 @@ def generate(
     keep: float = 1.0,
     quality: Path | None = None,
     position: str = "breast",
+    contrast: float = 1.0,
 ) -> None:
     """Write the folder `out`; it is complete or absent.
 
     models: folder with masks/, infill/ and sizes.json. hosts: folder of healthy mammograms. height: of the results in px; None: as given.
-    spacing_mm: of a pixel of the hosts; None: taken from a film height of 240 mm. blend, keep, position: as in the block `synth` of
-    the params. quality: a quality.json that was measured with these models. Raises PipelineError where `out` exists, where a host
-    cannot be used, and where a model or the sizes of masses are missing.
+    spacing_mm: of a pixel of the hosts; None: taken from a film height of 240 mm. blend, keep, position, contrast: as in the
+    block `synth` of the params. quality: a quality.json that was measured with these models. Raises PipelineError where `out`
+    exists, where a host cannot be used, and where a model or the sizes of masses are missing.
     """
     from pipeline.gan import infill, masks
     from pipeline.synthesis import card, inserting, pool
@@ -61,7 +62,7 @@ def generate(
     own = Own(seed, frozenset({*infiller.meta["patients"], *sampler.meta["patients"]}))
     with tempfile.TemporaryDirectory() as scratch:
         placer = Placer(seed, prepared(hosts, Path(scratch), height, spacing_mm), law, position)
-        method = inserting.gan(own, placer, infiller, inserting.learned_masks(sampler, seed), blend, keep)
+        method = inserting.gan(own, placer, infiller, inserting.learned_masks(sampler, seed), blend, keep, contrast=contrast)
         files = {"MODEL_CARD.md": card.text(infiller.meta, sampler.meta, len(law.sizes), quality, n, hosts.name)}
         pool.write("generated", method, n, seed, out, masks=True, files=files)
 
@@ -131,6 +132,7 @@ def main() -> None:
         help="tissue: where it is as bright and as varied as around a training mass, for hosts of the same kind (default: breast)",
     )
     made.add_argument("--keep", type=float, default=1.0, help="share of painted masses that is kept, 0.05..1 (default: 1)")
+    made.add_argument("--contrast", type=float, default=1.0, help="factor of what is painted onto the tissue, > 0, <= 3 (default: 1)")
     made.add_argument("--quality", type=Path, help="quality.json measured with these models, for the model card")
     made.add_argument("--threads", type=int, default=0, help="CPU threads, 0: all (default: 0)")
     args = made.parse_args()
@@ -146,6 +148,7 @@ def _run(args: argparse.Namespace) -> None:
                 (f"--seed is {args.seed}, not at least 0", args.seed < 0),
                 (f"--height is {args.height}, neither 0 nor at least 64", 0 != args.height < 64),
                 (f"--keep is {args.keep}, not within 0.05..1", not 0.05 <= args.keep <= 1),
+                (f"--contrast is {args.contrast}, not above 0 and at most 3", not 0 < args.contrast <= 3),
                 (f"--spacing-mm is {args.spacing_mm}, not above 0", args.spacing_mm is not None and args.spacing_mm <= 0),
             )
             if wrong
@@ -157,7 +160,7 @@ def _run(args: argparse.Namespace) -> None:
 
         torch.set_num_threads(args.threads)
     given = args.models, args.hosts, args.out, args.n, args.seed, args.height or None, args.spacing_mm
-    generate(*given, args.blend, args.keep, args.quality, args.position)
+    generate(*given, args.blend, args.keep, args.quality, args.position, args.contrast)
 
 
 if __name__ == "__main__":

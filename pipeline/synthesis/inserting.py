@@ -43,7 +43,9 @@ class Infiller(Protocol):
     patch_px: int
     meta: dict[str, Any]
 
-    def fill(self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def fill(
+        self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32], contrast: float = 1.0
+    ) -> NDArray[np.float32]: ...
 
     def judge(
         self, tissue: NDArray[np.float32], masks: NDArray[np.bool_], noise: NDArray[np.float32], painted: NDArray[np.float32]
@@ -95,13 +97,20 @@ def learned_masks(sampler: MaskSampler, seed: int) -> MaskSource:
 
 
 def gan(
-    sources: Experiment, placer: Placer, infiller: Infiller, masks_from: MaskSource, blend: str, keep: float = 1.0, labelled: bool = True
+    sources: Experiment,
+    placer: Placer,
+    infiller: Infiller,
+    masks_from: MaskSource,
+    blend: str,
+    keep: float = 1.0,
+    labelled: bool = True,
+    contrast: float = 1.0,
 ) -> Method:
     """The paper's method: a mask, infilled by the trained generator, inserted in a host (paper 4.3).
 
     blend: a key of BLENDS. keep: share of the painted masses that is kept: each image is the best of 1 / keep, rounded, by
     the generator's own discriminator, at its one place, so that it depends on no other image. labelled: False where the
-    generator paints healthy tissue, which nobody is to find.
+    generator paints healthy tissue, which nobody is to find. contrast: as of `Infiller.fill`.
     """
     side, scale = infiller.patch_px, infiller.meta["margin"] / 256
     leaks.require_training({"masks": masks_from.patients, "the infilling GAN": infiller.meta["patients"]}, sources.training)
@@ -115,7 +124,7 @@ def gan(
 
         scenes = [open_scene(placer, place, mask(item)) for item, place in zip(items, places, strict=True)]
         given = inputs(scenes, [generator(sources.seed, "noise", item, *([draw] if draw else [])) for item in items], side)
-        filled = infiller.fill(*given)
+        filled = infiller.fill(*given, contrast)
         return scenes, filled, infiller.judge(*given, filled) if best_of > 1 else np.zeros(len(filled), np.float32)
 
     def make(items: Sequence[int]) -> list[Made]:
@@ -131,7 +140,7 @@ def gan(
         return found
 
     learned = masks_from.patients | {*infiller.meta["patients"]}
-    manifest = {"masks": masks_from.manifest, "blend": blend, "best_of": best_of, "generator": infiller.meta}
+    manifest = {"masks": masks_from.manifest, "blend": blend, "best_of": best_of, "contrast": contrast, "generator": infiller.meta}
     return Method(make, {**manifest, "learned_from": sorted(learned)})
 
 

@@ -80,6 +80,17 @@ def test_filling_is_pure_and_within_range(model, held, noise):
     assert np.array_equal(infiller.fill(elsewhere, held.masks[:2], noise[:2]), both)  # what lay in the hole is unknown to it
 
 
+def test_contrast_scales_what_is_painted_onto_the_closed_tissue(model, held, noise):
+    infiller = infill.load(model)
+    infiller.finish = lambda condition, painted: painted
+    given = held.images[:2], held.masks[:2], noise[:2]
+    none, half, whole = (infiller.fill(*given, contrast).astype(float) for contrast in (0.0, 0.5, 1.0))
+    assert np.abs(whole - none)[held.masks[:2]].mean() > 0.02  # a mass, on tissue that goes on without one
+    unclipped = (whole > 0) & (whole < 1)
+    assert np.allclose((half - none)[unclipped], (whole - none)[unclipped] / 2, atol=1e-5)
+    assert np.abs(none - held.images[:2])[~held.masks[:2]].max() < 1e-6
+
+
 def test_impossible_fills_are_refused(model, held, noise):
     infiller = infill.load(model)
     with pytest.raises(ValueError, match="patches of 32 px are needed"):

@@ -16,7 +16,7 @@ from tests.synthesis.test_pools import Inverter
 class Darkener(Inverter):
     """Stands in for a generator of healthy tissue: paints a constant of 0.4."""
 
-    def fill(self, tissue, masks, noise):
+    def fill(self, tissue, masks, noise, contrast=1.0):
         return np.where(masks, 0.4, tissue).astype(np.float32)
 
 

@@ -27,7 +27,7 @@ class Inverter:
         self.meta = {"margin": 296, "patients": ["p0"], "sha256": "0" * 64}
         self.judged = 0
 
-    def fill(self, tissue, masks, noise):
+    def fill(self, tissue, masks, noise, contrast=1.0):
         assert tissue.shape == masks.shape == noise.shape == (16, SIDE, SIDE)
         return np.where(masks, 0.95, tissue).astype(np.float32)
 
