@@ -1,5 +1,7 @@
 """The mask GAN: what is accepted, what is refused, and that samples depend on their item alone."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from pipeline.gan import masks, patches
 from pipeline.gan.adversarial import adam
 from pipeline.gan.dcgan import MaskGenerator
 from pipeline.gan.snapshots import PATCHES, TIMES, ShownMasks
-from pipeline.io import read_image, read_json
+from pipeline.io import read_image, read_json, write_png
 from pipeline.params import Masks, Runtime
 from pipeline.training import engine
 
@@ -175,3 +177,15 @@ def test_threads_change_the_last_bits_and_nothing_else_does(prepared, tmp_path, 
     one = weights("one", 1)
     assert torch.equal(one, weights("again", 1))
     assert float((one - weights("two", 2)).abs().max()) < most
+
+
+def test_other_pixels_of_val_and_test_change_nothing(prepared, model, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(prepared, other)
+    for item in range(16, 24):
+        for kind in ("images", "masks"):
+            path = other / kind / f"p{item:02d}.png"
+            write_png(path, np.ascontiguousarray(read_image(path)[::-1, ::2].repeat(2, 1)))
+    masks.train(other, tmp_path / "model", PARAMS, RUNTIME, 3, tmp_path / "state")
+    files = list((model / "model").iterdir())
+    assert len(files) == 4 and all((tmp_path / "model" / one.name).read_bytes() == one.read_bytes() for one in files)
