@@ -138,10 +138,10 @@ def seen_in(first: dict[str, str], blind: dict[str, str]) -> dict[str, int]:
 
 
 def distances(one: Path, other: Path) -> dict[str, float]:
-    """Largest absolute differences between two runs: of weights, of the scores of paired detections, of metrics."""
+    """Largest absolute differences between two runs: of weights, of the scores of paired detections, of sensitivities at 1 FP/image."""
     from pipeline.training.checkpoints import load_state
 
-    weights = scores = metrics = 0.0
+    weights = scores = 0.0
     for file in sorted(one.glob("models/**/model.pth")):
         mine, theirs = (dict(_tensors(load_state(path))) for path in (file, other / file.relative_to(one)))
         weights = max(weights, *(float((mine[key].double() - theirs[key].double()).abs().max()) for key in mine if mine[key].numel()))
@@ -151,8 +151,10 @@ def distances(one: Path, other: Path) -> dict[str, float]:
         )
         scores = max(scores, *(abs(a - b) for a, b in zip(mine, theirs, strict=False)), 0.0)
     mine, theirs = (dict(_numbers(json.loads((work / "reports/metrics.json").read_text())["points"])) for work in (one, other))
-    metrics = max((abs(mine[key] - theirs[key]) for key in mine.keys() & theirs.keys() if key.endswith(".value")), default=0.0)
-    return {"weights": weights, "detection_scores": scores, "metrics": metrics}
+    sensitivity = max(
+        (abs(mine[key] - theirs[key]) for key in mine.keys() & theirs.keys() if key.endswith(".mean.sens_at_1fp.value")), default=0.0
+    )
+    return {"weights": weights, "detection_scores": scores, "sensitivity_at_1_FP": sensitivity}
 
 
 def _tensors(state: Any) -> Iterator[tuple[str, Any]]:
@@ -180,7 +182,7 @@ def summary(record: dict[str, Any]) -> str:
     }
     rows = [f"| {words} | {len(record[name]['differing'])} | {', '.join(record[name]['differing'])} |" for name, words in says.items()]
     apart, blind = record["threads"], record["blind"]
-    moved = ", ".join(f"{name.replace('_', ' ')} {apart[name]:.3g}" for name in ("weights", "detection_scores", "metrics"))
+    moved = ", ".join(f"{name.replace('_', ' ')} {apart[name]:.3g}" for name in ("weights", "detection_scores", "sensitivity_at_1_FP"))
     return "\n".join(
         [
             "# Runs compared, byte by byte",
