@@ -50,7 +50,17 @@ def fuzz(name: str, arguments: list[str]) -> None:
 
 def fed(name: str, *arguments: str) -> tuple[int, str, float]:
     """Exit code, output and CPU seconds of libFuzzer on one target, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.fuzz", "--target", name, "-timeout=30", "-rss_limit_mb=2500", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.fuzz",
+        "--target",
+        name,
+        "-timeout=30",
+        "-report_slow_units=30",
+        "-rss_limit_mb=2500",
+        *arguments,
+    ]
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as scratch, tempfile.TemporaryFile() as output:
         environment = {**os.environ, "TMPDIR": scratch, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)

@@ -84,6 +84,8 @@ def _decode(path: Path) -> tuple["Dataset", NDArray[Any]]:
         warnings.simplefilter("ignore")
         try:
             dataset = pydicom.dcmread(path, specific_tags=list(TAGS))
+            kept = pydicom.Dataset()
+            kept.update({element.tag: element for element in dataset if element.keyword != "PixelData"})
             fault = _not_one_grey_frame(dataset)
             sides = (0, 0) if fault else (int(dataset.Rows), int(dataset.Columns))  # a tag can be of any kind
         except Exception as error:  # its text may hold what the patient's tags say
@@ -96,8 +98,6 @@ def _decode(path: Path) -> tuple["Dataset", NDArray[Any]]:
         except Exception as error:
             reason = " ".join(str(error).split())
             raise PipelineError(f"{path}: its pixels cannot be decoded ({type(error).__name__}: {reason})") from None
-    kept = pydicom.Dataset()
-    kept.update({element.tag: element for element in dataset if element.keyword != "PixelData"})
     return kept, pixels
 
 

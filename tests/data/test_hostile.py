@@ -105,9 +105,14 @@ def test_dicom_files_that_announce_a_giant_are_refused(tmp_path, syntax, tags, s
 
 
 @pytest.mark.attack
-@pytest.mark.parametrize("kind", [b"PN", b"SQ", b"AE", b"FL", b"UN"])
-@pytest.mark.parametrize("tag", [b"\x28\x00\x10\x00", b"\x28\x00\x11\x00"], ids=["rows", "columns"])
-def test_a_dicom_side_of_another_kind_is_refused(tmp_path, tag, kind):
+@pytest.mark.parametrize(
+    ("tag", "kind"),
+    [
+        *itertools.product([b"\x28\x00\x10\x00", b"\x28\x00\x11\x00"], [b"PN", b"SQ", b"AE", b"FL", b"UN"]),  # rows, columns
+        (b"\x28\x00\x02\x01", b"QS"),  # the high bit, of a kind that does not exist
+    ],
+)
+def test_a_dicom_element_of_another_kind_is_refused(tmp_path, tag, kind):
     path = write_dicom(tmp_path / "a.dcm", film(60, 40))
     assert path.read_bytes().count(tag + b"US") == 1
     path.write_bytes(path.read_bytes().replace(tag + b"US", tag + kind))
