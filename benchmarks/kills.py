@@ -178,7 +178,8 @@ def summary(lines: list[dict[str, Any]]) -> str:
     rows = [f"| {stage} | {survived[stage]} of {tried[stage]} |" for stage in sorted(tried)]
     total = f"| all | {sum(survived.values())} of {len(kills)} |"
     again, resumed = (sum(line[key] for line in kills) for key in ("ran_again", "went_on"))
-    after = f"After {again} of them the stage ran again (before the others it had ended), {resumed} trainings from a checkpoint."
+    over = f"; before {len(kills) - again} it had ended" if again < len(kills) else ""
+    after = f"After {again} of them the stage ran again, {resumed} trainings from a checkpoint{over}."
     return "\n".join(["| stage | kills survived |", "|---|---|", *rows, total, "", after])
 
 
