@@ -8,7 +8,7 @@ rm -rf "$folder" && mkdir -p "$folder"
 python3 -m venv "$folder/venv"  # Ray is no dependency: it goes beside the packages of .venv
 echo "$("$here/.venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')" > "$folder/venv/lib/$(ls "$folder/venv/lib")/site-packages/main.pth"
 "$folder/venv/bin/pip" install --quiet "ray==$ray"
-export PATH="$folder/venv/bin:$PATH" RAY_USAGE_STATS_ENABLED=0
+export PATH="$folder/venv/bin:$PATH" RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0 # else Ray gives way to all other work
 trap 'ray stop --force > /dev/null 2>&1' EXIT
 
 git clone --quiet . "$folder/head" && cd "$folder/head"
