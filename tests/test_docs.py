@@ -27,6 +27,8 @@ RUN = {
     r"python -m pipeline.profile \S+ --check": (HOUR, "pipeline.profile paper --check"),
     r"python -m pipeline.params_page --write": ("tests/synthesis/test_doc_example.py", "params_page"),
     r"python -m stages.compare.*": (HOUR, "stages.compare"),
+    r"make study .*": ("tests/test_study.py", "from stages import study"),
+    r"python -m stages.confirm .*": ("tests/comparison/test_confirm.py", "stages.confirm"),
     r"python -m stages\.\w+ --help": ("tests/test_docs.py", "--help"),
     r"python -m stages.detect .*": ("tests/detection/test_new_images.py", "--images"),
     r"python -m pipeline.evaluation.froc .*": ("tests/evaluation/test_froc.py", "pipeline.evaluation.froc"),

@@ -1,11 +1,18 @@
 """The confirmatory analysis on experiments whose numbers can be counted on the fingers."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
-from pipeline.comparison import confirm, joint
+from pipeline.comparison import confirm, joint, packed
 from pipeline.comparison.experiments import Experiment
 from pipeline.errors import PipelineError
+from pipeline.evaluation.froc import without_nan
+from pipeline.io import read_json
 from pipeline.report.comparison import rules
+from tests.code_deps import ROOT
 from tests.comparison.test_joint import experiment, params
 
 FOUND = {"real": 4, "traditional_2": 6, "gan_4": 12}
@@ -60,6 +67,15 @@ def test_what_the_protocol_does_not_plan_is_refused():
     other = experiment("o", FOUND, {"split": {"scheme": "kfold", "fold": 1, "train_fraction": 0.25}, "gen": {"arch": "crn"}}, "q")
     with pytest.raises(PipelineError, match="differ in more than the fold"):
         analyse([fold(0, FOUND), other])
+
+
+def test_the_command_gives_the_same_from_packed_files(tmp_path):
+    files = [str(packed.pack(fold(number, FOUND), tmp_path)) for number in (0, 1)]
+    command = [sys.executable, "-m", "stages.confirm", *files, "--resamples", "200", "--out", str(tmp_path / "confirm.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    expected = analyse([fold(0, FOUND), fold(1, FOUND)])
+    assert read_json(tmp_path / "confirm.json") == json.loads(json.dumps(without_nan(expected)))
+    assert confirm.markdown(expected).strip() in done.stdout
 
 
 def test_the_text_has_a_row_for_every_arm_and_contrast():
