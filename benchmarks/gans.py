@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import flops, limits, ratio, take_turns
+from benchmarks.machine import best, flops, limits, ratio, take_turns
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,11 @@ def _masks(params: Any, means: Means) -> tuple[Any, Any, int]:
     from pipeline.gan import masks, patches
 
     side = params.preprocess.patch_px
-    return masks.MaskGan(side, params.masks.z_dim, params.masks.width), patches.MaskSamples(_patches(side), 1), params.masks.batch
+    return (
+        masks.MaskGan(side, params.masks.z_dim, params.masks.width),
+        patches.MaskSamples(_patches(side), 1, params.masks.edge),
+        params.masks.batch,
+    )
 
 
 class _Seen:
@@ -165,21 +169,21 @@ def section(kind: str, rounds: int, compiled: bool, peak: float) -> list[str]:
     lines += [f"| {name} | {1000 * middle[name]:.0f} | {ratio(values, found['plain'])} |" for name, values in found.items()]
     reached = done / middle["default"] / 1e9
     lines += ["", f"A step is {done / 1e9:.1f} GFLOP: {reached:.0f} GFLOP/s, {reached / peak:.0%} of the convolution above. "]
+    lines[-1] += f"Reading the samples of a step takes {samples_share(kind, middle['default']):.0%} of it. "
     if "with torch.compile" in steps:
         lines[-1] += f"Compiling took {waited:.0f} s at first. "
     lines[-1] += f"{torch.get_num_threads()} thread."
     return lines
 
 
-def data_share(kind: str, step_seconds: float) -> float:
-    """Seconds that the samples of a batch take, as a share of a step."""
+def samples_share(kind: str, step_seconds: float) -> float:
+    """CPU time of making the samples of a batch, as a share of a step."""
     from torch.utils.data import default_collate
 
-    from benchmarks.machine import best
     from pipeline.params import load
 
     _, samples, batch = (_infill if kind == "infill" else _masks)(load(Path("params.yaml")), Means())
-    return best(lambda: default_collate([samples[k, k] for k in range(batch)])) / step_seconds
+    return best(lambda: default_collate([samples[k % len(samples), k] for k in range(batch)])) / step_seconds
 
 
 def main() -> None:

@@ -137,7 +137,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    print(description())
+    print(description() + "\n")
     print("\n".join(section(limits())))
 
 

@@ -55,7 +55,7 @@ def run(folder: Path, annotations: Path) -> None:
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
     gan(painter, patches.InfillSamples(real(), 3, "tri", 296 / 256), folder / "infill")
-    drawer = gan(lambda: masks.MaskGan(SIDE, 8, 4), patches.MaskSamples(real(), 3), folder / "masks")
+    drawer = gan(lambda: masks.MaskGan(SIDE, 8, 4), patches.MaskSamples(real(), 3, 0.0), folder / "masks")
     if engine.parallel.mine(torch.arange(2))[0] == 0:
         torch.save({name: value for name, value in drawer.state_dict().items() if "running" in name}, folder / "statistics.pth")
     for arch in ("light_head", "retinanet"):
