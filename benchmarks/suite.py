@@ -31,6 +31,7 @@ def sections(rounds: int) -> dict[str, Callable[[], list[str]]]:
         "The machine": lambda: output("machine"),
         "Training steps of the GANs": lambda: output("gans", "--rounds", str(rounds), "--compile"),
         "Light-Head R-CNN against Faster R-CNN": lambda: output("detectors", "--rounds", str(max(3, rounds // 2)), "--warm", "2"),
+        "The detector of the CBIS-DDSM profile": lambda: output("backbone", "--rounds", str(rounds)),
         "Ingest, preprocess, pools": lambda: output("images"),
         "The evaluator": lambda: output("froc"),
         "Start, and nothing to do": lambda: output("startup"),
