@@ -24,6 +24,7 @@ import numpy as np
 from pipeline.cli import guarded, parser
 from pipeline.errors import PipelineError
 from pipeline.io import read_json, write_json, write_text
+from pipeline.markdown import table
 from pipeline.params import Params, check, read_yaml
 from pipeline.profile import merge, read
 
@@ -232,10 +233,6 @@ def _shown(one: dict[str, Any] | None) -> str:
     return f"{one['mean']:.3f}" + ("" if one["ci_low"] is None else f" [{one['ci_low']:.3f}, {one['ci_high']:.3f}]")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
-
-
 def _readme(args: argparse.Namespace, results: dict[str, Any], shown: str, sheets: Sequence[str]) -> str:
     everything = {**results["generators"], **results["controls"]}
     columns = [f"lpips_{protocol}_{area}" for protocol, area in LPIPS]
@@ -253,14 +250,14 @@ LPIPS (AlexNet, lower is nearer), of held-out patches painted again, and of rand
 of real patches.
 
 {
-        _table(
+        table(
             ["", *(name.replace("lpips_", "").replace("_", ", ") for name in columns)],
             [[name, *(_shown(block.get(key)) for key in columns)] for name, block in everything.items()],
         )
     }
 
 {
-        _table(
+        table(
             ["", *(key.replace("_", " ") for key in realism)],
             [[name, *(_shown(block.get(key)) for key in realism)] for name, block in everything.items()],
         )
@@ -274,7 +271,7 @@ those of real masses.
 Lesion statistics: largest difference of the distribution functions of real and generated masses (real: of training and held-out masses).
 
 {
-        _table(
+        table(
             ["", *(key.removeprefix("ks_").replace("_", " ") for key in look)],
             [[name, *(_shown(block.get(key)) for key in look)] for name, block in everything.items() if look[0] in block],
         )

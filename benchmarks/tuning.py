@@ -139,30 +139,16 @@ def _cell(one: Arm, params: Params, point: str, seed: int, work: Path, on: Path)
 def compared(made: Made, known: dict[str, Any], params: Params, resamples: int = RESAMPLES) -> dict[str, Any]:
     """What pipeline.evaluation.compare says of them, every arm against the first one; with each training's own numbers."""
     from pipeline.evaluation import compare, froc
-    from pipeline.evaluation.matching import parse_hit
     from pipeline.evaluation.truth import detections, truth
     from pipeline.io import read_json
+    from pipeline.report.comparison import rules
 
-    rules = froc.Rules(
-        parse_hit(params.evaluate.hit), params.evaluate.duplicates, params.evaluate.images, "image", params.evaluate.recall_score
-    )
     images = truth(known, "ground truth")
     several = len({point for _, point, _ in made}) > 1
     runs = []
     for (name, point, seed), folder in made.items():
         found = detections(read_json(folder / "detections.json"), images, str(folder))
-        runs.append(
-            compare.run(
-                f"{name}, {point}" if several else name,
-                str(seed),
-                "0",
-                images,
-                found,
-                rules,
-                resamples,
-                0,
-            )
-        )
+        runs.append(compare.run(f"{name}, {point}" if several else name, str(seed), "0", images, found, rules(params), resamples, 0))
     reference, *others = compare.arms(runs)
     result = compare.compare(runs, reference, others[0] if others else reference, [])
     trainings = [

@@ -13,10 +13,10 @@ import numpy as np
 from pipeline.comparison import joint
 from pipeline.comparison.experiments import Experiment
 from pipeline.errors import PipelineError
-from pipeline.evaluation import compare, components
+from pipeline.evaluation import compare, components, strata
 from pipeline.evaluation.bootstrap import LEVEL
 from pipeline.evaluation.froc import Rules
-from pipeline.evaluation.strata import table
+from pipeline.markdown import table
 
 ENDPOINT = "mean_sens_0.25_4"
 PRIMARY = ("gan", "real")
@@ -63,7 +63,7 @@ def _fraction(group: Sequence[Experiment], rules: Rules, n_resamples: int, seed:
         "test": {"patients": one.truth.n_patients, "images": len(one.truth.images), "lesions": len(one.truth.lesions)},
         "levels": {arm: {**points[arm].sizes, **compare.arm_block(runs, arm)[ENDPOINT]} for arm in points},
         "contrasts": _contrasts(runs, list(points)),
-        "strata": {arm: compare.strata_block(runs, arm, table(one.truth)) for arm in points},
+        "strata": {arm: compare.strata_block(runs, arm, strata.table(one.truth)) for arm in points},
     }
 
 
@@ -73,22 +73,10 @@ def _contrasts(runs: Sequence[compare.Run], arms: Sequence[str]) -> list[dict[st
     pairs += [("gan", arm) for arm in arms if arm not in PRIMARY and "gan" in arms]
     made = []
     for arm, against in pairs:
-        estimate = components.difference(
-            [*compare.terms(runs, arm, ENDPOINT), *compare.terms(runs, against, ENDPOINT, -1.0)], compare.clusters(runs)
-        )
-        low, high = estimate.ci95
-        made.append(
-            {
-                "arm": arm,
-                "against": against,
-                "primary": (arm, against) == PRIMARY,
-                **compare.as_dict(estimate, "difference"),
-                "half_width": (high - low) / 2,
-                "minimal_detectable": components.minimal_detectable(estimate),
-                "p": components.p_value(estimate),
-                "p_holm": None,
-            }
-        )
+        found = compare.contrast(runs, arm, against, ENDPOINT)
+        low, high = found["ci95"]
+        named = {"arm": arm, "against": against, "primary": (arm, against) == PRIMARY}
+        made.append({**named, **found, "half_width": (high - low) / 2, "p_holm": None})
     secondary = [one for one in made if not one["primary"]]
     for one, p in zip(secondary, components.holm([one["p"] for one in secondary]), strict=True):
         one["p_holm"] = p
@@ -128,13 +116,9 @@ def markdown(result: dict[str, Any]) -> str:
             )
             for one in found["contrasts"]
         ]  # fmt: skip
-        parts.append(_table(("arm", "training images", "level"), levels))
-        parts.append(_table(("contrast", "difference", "half-width", "SE, patients", "SE, trainings", "p", "p, Holm"), contrasts))
+        parts.append(table(("arm", "training images", "level"), levels))
+        parts.append(table(("contrast", "difference", "half-width", "SE, patients", "SE, trainings", "p", "p, Holm"), contrasts))
     return "\n\n".join(parts) + "\n"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
 
 def _interval(value: float, ci95: Sequence[float]) -> str:

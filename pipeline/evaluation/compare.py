@@ -75,16 +75,18 @@ def arm_block(runs: Sequence[Run], arm: str) -> dict[str, Any]:
     return block
 
 
+def contrast(runs: Sequence[Run], arm: str, against: str, name: str) -> dict[str, Any]:
+    """The difference arm - against of one number: {difference, ci95, n_runs, se, df, var_patients, var_runs, minimal_detectable, p}."""
+    estimate = components.difference([*terms(runs, arm, name), *terms(runs, against, name, -1.0)], clusters(runs))
+    least = components.minimal_detectable(estimate)
+    return {**as_dict(estimate, "difference"), "minimal_detectable": least, "p": components.p_value(estimate)}
+
+
 def contrast_block(runs: Sequence[Run], arm: str, against: str) -> dict[str, Any]:
-    """The difference arm - against of every number; p of the headline alone, so that nobody picks among many."""
-    block = {}
-    for name in names(runs):
-        estimate = components.difference([*terms(runs, arm, name), *terms(runs, against, name, -1.0)], clusters(runs))
-        one = as_dict(estimate, "difference")
-        one["minimal_detectable"] = components.minimal_detectable(estimate)
-        one["p"] = components.p_value(estimate) if name == HEADLINE else None
-        one["p_holm"] = None
-        block[name] = one
+    """`contrast` of every number; p of the headline alone, so that nobody picks among many."""
+    block = {name: {**contrast(runs, arm, against, name), "p_holm": None} for name in names(runs)}
+    for name, one in block.items():
+        one["p"] = one["p"] if name == HEADLINE else None
     return block
 
 
