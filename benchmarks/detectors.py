@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import flops
+
 ARCHS = ("light_head", "faster_rcnn_c4", "faster_rcnn_fpn")
 
 
@@ -92,9 +94,11 @@ def timed(action: Callable[[], Any], device: str) -> float:
     return time.perf_counter() - start
 
 
-def measure(detectors: dict[str, Any], args: argparse.Namespace, device: str) -> dict[str, tuple[list[float], list[float]]]:
+Actions = dict[str, tuple[Callable[[], Any], Callable[[], Any]]]
+
+
+def measure(made: Actions, args: argparse.Namespace, device: str) -> dict[str, tuple[list[float], list[float]]]:
     """Seconds of each round: of a step and of an image."""
-    made = {arch: actions(detector, args, device) for arch, detector in detectors.items()}
     found: dict[str, tuple[list[float], list[float]]] = {arch: ([], []) for arch in made}
     for number in range(args.warm + args.rounds):
         for arch, pair in made.items():
@@ -133,16 +137,18 @@ def found_by(args: argparse.Namespace) -> str:
     return f"{result['n_lesions']} masses of new phantom patients, {params.evaluate.hit}\n\n{tuning.table(result)}"
 
 
-def rows(found: dict[str, tuple[list[float], list[float]]]) -> list[str]:
-    """A Markdown table; ratios are to Light-Head."""
-    lines = ["| detector | step, ms | ratio | image, ms | ratio |", "|---|---|---|---|---|"]
+def rows(found: dict[str, tuple[list[float], list[float]]], made: Actions) -> list[str]:
+    """A Markdown table; ratios are to Light-Head. GFLOP: of convolutions and matrix products."""
+    lines = ["| detector | step, ms | ratio | GFLOP | GFLOP/s | image, ms | ratio | GFLOP | GFLOP/s |", f"|{'---|' * 9}"]
     first = found[ARCHS[0]]
     for arch, columns in found.items():
         cells = []
-        for column, reference in zip(columns, first, strict=True):
+        for column, reference, action in zip(columns, first, made[arch], strict=True):
             ratios = [a / b for a, b in zip(column, reference, strict=True)]
             quarters = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
-            cells += [f"{1000 * statistics.median(column):.0f}", f"{quarters[1]:.2f} ({quarters[0]:.2f} to {quarters[2]:.2f})"]
+            middle, done = statistics.median(column), flops(action) / 1e9
+            cells += [f"{1000 * middle:.0f}", f"{quarters[1]:.2f} ({quarters[0]:.2f} to {quarters[2]:.2f})"]
+            cells += [f"{done:.1f}", f"{done / middle:.0f}"]
         lines.append(f"| {arch} | {' | '.join(cells)} |")
     return lines
 
@@ -174,13 +180,14 @@ def main() -> None:
     _prepare(0, args.threads)
     device = get_device()
     detectors = settings(args)
-    found = measure(detectors, args, device)
+    acting = {arch: actions(detector, args, device) for arch, detector in detectors.items()}
+    found = measure(acting, args, device)
     name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {args.threads} threads"
     print(
         f"{name}; ResNet-{args.depth}, width {args.width}; input {args.size[0]} x {args.size[1]} px, batch {args.batch}, {args.precision}, "
         f"{args.rois} proposals; medians of {args.rounds} interleaved rounds, quartiles of the ratios in brackets\n"
     )
-    print("\n".join(rows(found)))
+    print("\n".join(rows(found, acting)))
     if args.json:
         args.json.write_text(json.dumps({arch: {"step": step, "image": image} for arch, (step, image) in found.items()}, indent=1))
     if args.train:

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import memory
+
 
 def study(n_images: int, n_boxes: int, seed: int = 0) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A COCO ground truth and results: two views a patient, a lesion in 60 % of the images, a box near three of four lesions."""
@@ -59,13 +61,22 @@ def main() -> None:
             (folder / f"{name}.json").write_text(json.dumps(value))
         if args.files:
             return
+        files = [(folder / f"{name}.json").read_bytes() for name in ("gt", "detections")]
         start = time.perf_counter()
+        for file in files:
+            json.loads(file)
+        parsed, start = time.perf_counter() - start, time.perf_counter()
         truth, found = read(folder / "gt.json", folder / "detections.json")
     ready = time.perf_counter()
     result = evaluate(truth, found, Rules(parse_hit("iou:0.5")), args.resamples, seed=0)
     done = time.perf_counter()
     print(f"{result['n_images']} images, {result['n_lesions']} lesions, {result['n_detections']} boxes, {args.resamples} resamples")
-    print(f"reading {ready - start:.2f} s, evaluation {done - ready:.2f} s")
+    # what a resample has to touch: a weight for each patient, lesion and false positive; all of it at the speed of memory
+    touched = 8 * args.resamples * (result["n_images"] // 2 + result["n_lesions"] + result["n_detections"])
+    print(f"reading {ready - start:.2f} s, of it json.loads of {sum(map(len, files)) / 1e6:.0f} MB alone {parsed:.2f} s")
+    print(f"evaluation {done - ready:.2f} s; a weight for each patient, lesion and box in each resample is {touched / 1e9:.1f} GB,")
+    speed = memory()
+    print(f"of which this machine copies {speed:.0f} GB/s: {touched / speed / 1e9:.2f} s")
     print(f"largest memory of this process, making the study too: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
     print(f"sensitivity at 1 FP/image {result['sensitivity_at']['1']:.4f} {result['ci95']['sensitivity_at']['1']}")
 

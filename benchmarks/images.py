@@ -1,6 +1,9 @@
-"""Ingest, preprocess and pools at 800 px and at the full 4,000 px: images a second, and what reading and writing PNG takes of it.
+"""Ingest, preprocess and pools at 800 px and at the full 4,000 px: images a second, and how near that is to PNG and networks alone.
 
     python -m benchmarks.images
+
+The bytes of PNG that are read and written are counted, and the time in decoder and encoder; the floor is that time alone, and for
+the pool of the GAN the operations of its generator too, at the measured speed of a plain convolution (`benchmarks.machine`).
 
 Mammograms are phantoms enlarged to the size, with 12 bits of noise, in a folder of the table form. One process, one thread:
 preprocess and ingest use as many processes as there are cores. Memory at any number of images: `benchmarks.preprocess`.
@@ -12,32 +15,45 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-CODECS = ("imencode", "imdecode")
+from benchmarks.machine import convolution, flops
+
+WRITE, READ = "imencode", "imdecode"
+PATCH = 64  # px of the patches that the GAN paints
+
+
+@dataclass
+class Coded:
+    """What went through cv2's encoder or decoder: CPU seconds over all threads, and bytes of PNG."""
+
+    seconds: float = 0.0
+    size: int = 0
 
 
 @contextmanager
-def codecs_timed() -> Iterator[dict[str, float]]:
-    """CPU seconds in cv2's encoder and decoder while it is open, over all threads."""
-    spent = dict.fromkeys(CODECS, 0.0)
-    kept = {name: getattr(cv2, name) for name in CODECS}
+def codecs_counted() -> Iterator[dict[str, Coded]]:
+    """Counts of encoder and decoder while it is open."""
+    spent = {WRITE: Coded(), READ: Coded()}
+    kept = {name: getattr(cv2, name) for name in spent}
 
-    def timed(name: str) -> Callable[..., Any]:
+    def counted(name: str) -> Callable[..., Any]:
         def call(*given: Any, **how: Any) -> Any:
-            begun = time.thread_time()
+            begun, one = time.thread_time(), spent[name]
             made = kept[name](*given, **how)
-            spent[name] += time.thread_time() - begun
+            one.seconds += time.thread_time() - begun
+            one.size += (made[1] if name == WRITE else given[0]).nbytes
             return made
 
         return call
 
-    for name in CODECS:
-        setattr(cv2, name, timed(name))
+    for name in spent:
+        setattr(cv2, name, counted(name))
     try:
         yield spent
     finally:
@@ -101,24 +117,70 @@ def stages(top: Path, height: int, pool: int) -> Iterator[tuple[str, int, Callab
     def turned() -> None:
         pools.write("traditional", traditional(prepared / "train", params.seed), pool, params.seed, top / "pools/traditional")
 
+    def painted() -> None:
+        sources = Sources(prepared / "train", prepared / "patches", params.seed, top / "hosts")
+        placer = sources.placer("normals", params.synth.sizes, params.synth.position)
+        method = inserting.gan(sources, placer, untrained(params.gen), inserting.real_masks(sources), params.synth.blend)
+        pools.write("gan", method, pool, params.seed, top / "pools/gan")
+
     yield "pool traditional", pool, turned
     yield "pool copy_paste", pool, pasted
+    yield "pool gan", pool, painted
+
+
+def untrained(gen: Any) -> Any:
+    """The infilling GAN of params.yaml with random weights, which is as quick as a trained one."""
+    import torch
+
+    from pipeline.gan import infill
+    from pipeline.gan.patchgan import PatchGAN
+    from pipeline.preprocess.trilabel import CHANNELS
+
+    torch.set_num_threads(1)
+    network = infill.build(gen.arch, gen.labels, PATCH, getattr(gen, gen.arch).width, gen.noise)
+    judge = PatchGAN(CHANNELS[gen.labels], PATCH, gen.train.discriminator_width)
+    meta = {**gen.model_dump(include={"arch", "labels", "margin", "noise", "grain"}), "patch_px": PATCH, "patients": []}
+    return infill.Infiller(network.to(memory_format=torch.channels_last), meta, judge)
+
+
+def painting(gen: Any, peak: float) -> float:
+    """Seconds that the generator's operations for one patch take at peak, floating point operations per second."""
+    import torch
+
+    from pipeline.preprocess.trilabel import CHANNELS
+
+    network = untrained(gen).network
+    given = torch.rand(1, CHANNELS[gen.labels], PATCH, PATCH)
+    with torch.no_grad():
+        return flops(lambda: network(given)) / peak
 
 
 def section(heights: dict[int, int]) -> list[str]:
     """Markdown table. heights: px of the images -> patients."""
-    lines = ["| stage | px | images | images a CPU second | writing PNG | reading PNG |", "|---|---|---|---|---|---|"]
+    import torch
+
+    from pipeline.params import load
+
+    paint = painting(load().gen, 1e9 * convolution(torch.float32))
+    lines = [
+        "| stage | px | images | images a CPU second | MB read, written an image | decoding, encoding | floor, images/s | share of it |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for height, patients in heights.items():
         with tempfile.TemporaryDirectory() as name:
             top = Path(name)
             source(top / "source", patients, height)
             for stage, n, call in stages(top, height, 2 * patients):
                 begun = time.process_time()
-                with codecs_timed() as spent:
+                with codecs_counted() as spent:
                     call()
                 seconds = time.process_time() - begun
-                written, read = (f"{spent[name] / seconds:.0%}" for name in CODECS)
-                lines.append(f"| {stage} | {height} | {n} | {n / seconds:.1f} | {written} | {read} |")
+                least = spent[READ].seconds + spent[WRITE].seconds + (n * paint if stage == "pool gan" else 0.0)
+                sizes, shares = ((spent[READ].size, spent[WRITE].size), (spent[READ].seconds, spent[WRITE].seconds))
+                lines.append(
+                    f"| {stage} | {height} | {n} | {n / seconds:.1f} | {', '.join(f'{size / n / 1e6:.2f}' for size in sizes)} "
+                    f"| {', '.join(f'{share / seconds:.0%}' for share in shares)} | {n / least:.1f} | {least / seconds:.0%} |"
+                )
     return lines
 
 

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # A curve on a Ray cluster of two nodes with separate working copies, one worker killed in the middle of a training, against one
 # `dvc repro`: every prediction and report must be the same, byte for byte.  scripts/two_nodes.sh [FOLDER [PROFILE]]
+# With --speed: the trainings of the curve, made longer, on one node and then on two of one core each, and the ratio of the times
+# (on a machine that does nothing else).                                      scripts/two_nodes.sh --speed [FOLDER [PROFILE]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-here=$PWD folder=$(realpath -m "${1:-build/two-nodes}") profile=${2:-tiny} ray=2.60.0
+speed=; if [ "${1:-}" = --speed ]; then speed=1; shift; fi
+here=$PWD folder=$(realpath -m "${1:-build/two-nodes}") profile=${2:-${speed:+smoke}} ray=2.60.0
+profile=${profile:-tiny}
 rm -rf "$folder" && mkdir -p "$folder"
 "$here/.venv/bin/python" -m venv "$folder/venv"  # Ray is no dependency: it goes beside the packages of .venv
 echo "$("$here/.venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')" > "$folder/venv/lib/$(ls "$folder/venv/lib")/site-packages/main.pth"
@@ -15,13 +19,34 @@ git clone --quiet . "$folder/head" && cd "$folder/head"
 if [ -d "$here/.cache" ]; then cp -r "$here/.cache" .; fi
 git config user.name two && git config user.email two@example.org
 python -m pipeline.profile "$profile" --write
+if [ "$speed" ]; then # trainings of a minute
+  python -c 'from pathlib import Path; from pipeline.profile import write
+write({"runtime": {"threads": 1}, "detector": {"iterations": 1200}}, Path("params.yaml"))'
+fi
 git rm --quiet --cached dvc.lock && rm dvc.lock && git commit --quiet --all --message "$profile"
 git clone --quiet . "$folder/serial" && if [ -d .cache ]; then cp -r .cache "$folder/serial"; fi
 python -m dvc remote add --quiet --local -d store "$folder/store"
 
 local=127.0.0.1 port=6399
-MASS_SYNTHESIS_FOLDER="$folder/one" ray start --head --node-ip-address $local --port $port --num-cpus 1 --include-dashboard=false > "$folder/one.log" 2>&1
-MASS_SYNTHESIS_FOLDER="$folder/two" ray start --address $local:$port --node-ip-address $local --num-cpus 1 > "$folder/two.log" 2>&1
+first() { MASS_SYNTHESIS_FOLDER="$1/one" ray start --head --node-ip-address $local --port $port --num-cpus 1 --include-dashboard=false > "$1/one.log" 2>&1; }
+second() { MASS_SYNTHESIS_FOLDER="$1/two" ray start --address $local:$port --node-ip-address $local --num-cpus 1 > "$1/two.log" 2>&1; }
+cells() { python -m pipeline.cluster run --address $local:$port --repository "$PWD"; }
+
+if [ "$speed" ]; then
+  python -m dvc repro --quiet $(python -m dvc stage list --name-only | grep ^trainset) # what the trainings need is there before
+  for nodes in 1 2; do
+    cp -r "$folder/head" "$folder/$nodes" && cd "$folder/$nodes" && python -m dvc remote add --quiet --force --local -d store "$folder/$nodes/store"
+    first "$folder/$nodes"
+    if [ $nodes = 2 ]; then second "$folder/$nodes"; fi
+    SECONDS=0 && cells && took[nodes]=$SECONDS
+    ray stop --force > /dev/null 2>&1
+    echo "$nodes node(s): ${took[nodes]} s"
+  done
+  echo "two nodes are $(awk "BEGIN {printf \"%.2f\", ${took[1]} / ${took[2]}}") times as fast as one"
+  exit 0
+fi
+
+first "$folder" && second "$folder"
 kill_one() { # the worker whose working copy trains the detector of the point `real`
   for _ in $(seq 1200); do
     sleep 0.5
@@ -38,7 +63,7 @@ kill_one() { # the worker whose working copy trains the detector of the point `r
 }
 kill_one & killer=$!
 SECONDS=0
-python -m pipeline.cluster run --address $local:$port --repository "$folder/head"
+cells
 echo "two nodes, a worker killed: $SECONDS s"
 kill $killer 2> /dev/null || true
 test -e "$folder/killed" || { echo "no worker was killed: the trainings are too short"; exit 1; }
