@@ -8,6 +8,7 @@ python -m pipeline.profile paper --plan     list its trainings with images, step
 
 import argparse
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,13 +67,21 @@ def write(overlay: dict[str, Any], path: Path) -> None:
 
 @contextmanager
 def applied(overlay: dict[str, Any], path: Path) -> Iterator[None]:
-    """The YAML file `path` with the overlay inside of the block, as it was after it, whatever happens there."""
+    """The YAML file `path` with the overlay inside of the block, as it was after it, whatever happens there; SIGTERM ends the process."""
     before = path.read_bytes()
+
+    def ended(number: int, _: object) -> None:
+        path.write_bytes(before)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    kept = signal.signal(signal.SIGTERM, ended)
     try:
         write(overlay, path)
         yield
     finally:
         path.write_bytes(before)
+        signal.signal(signal.SIGTERM, kept)
 
 
 def _assign(values: Any, overlay: dict[str, Any]) -> None:

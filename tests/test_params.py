@@ -1,4 +1,5 @@
 import copy
+import signal
 import subprocess
 import sys
 
@@ -78,6 +79,23 @@ def test_profile_is_written_with_comments_kept_and_the_rest_unchanged(tmp_path):
 
 def test_flags_are_what_dvc_takes():
     assert list(profile.flags({"a": {"b": 1, "c": [0, 1]}, "d": None, "e": "x"})) == ["a.b=1", "a.c=[0, 1]", "d=null", 'e="x"']
+
+
+def test_params_are_as_they_were_after_the_process_was_ended(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("seed: 1\n")
+    script = """if True:
+        import sys, time
+        from pathlib import Path
+        from pipeline.profile import applied
+        with applied({"seed": 2}, Path(sys.argv[1])):
+            print("set", flush=True)
+            time.sleep(60)"""
+    with subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "set\n" and path.read_text() == "seed: 2\n"
+        process.terminate()
+        assert process.wait(10) == -signal.SIGTERM
+    assert path.read_text() == "seed: 1\n"
 
 
 def test_unknown_profile_and_bad_params_end_in_one_line():

@@ -2,6 +2,7 @@
 
 import logging
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,13 +43,14 @@ def run(cluster: Cluster) -> int:
             return 1
         files = {name: Path(name).read_text(encoding="utf-8") for name in CARRIED if Path(name).is_file()}
         cells = [worker.Cell(tuple(job), _inputs(job, graph), cluster.repository, revision, files, remote) for job in one.jobs]
+        begun = time.monotonic()
         failed = list(_finished(ray, cluster, cells))
+        log.info("%d cells took %.0f s", len(cells), time.monotonic() - begun)
         if schedule.dvc("fetch", "--quiet", "--run-cache", *one.first):
             return 1
         raise_all(failed, "cells that failed; what is done is kept, and a second start goes on")
-        for job in one.jobs:
-            if code := schedule.dvc("repro", "--pull", "--single-item", *job):
-                return code
+        if code := schedule.dvc("repro", "--pull", "--single-item", *(stage for job in one.jobs for stage in job)):
+            return code
     return schedule.dvc("repro", "--pull")
 
 
