@@ -2,7 +2,8 @@
 
 Folds are pooled as in `joint`. At the first fraction of the training patients the primary contrast is tested at 5 %; at
 the next one only if that was significant, so that no correction is needed (Maurer, Hothorn and Lehmacher 1995). All other
-contrasts are secondary; their p values are adjusted after Holm within a fraction.
+contrasts are secondary; their p values are adjusted after Holm within a fraction. A fraction with a fold missing is described, not
+tested.
 """
 
 from collections.abc import Sequence
@@ -39,8 +40,9 @@ def analyse(experiments: Sequence[Experiment], sequence: Sequence[float], rules:
     for fraction, group in by_fraction.items():
         found = _fraction(group, rules, n_resamples, seed) if group else None
         primary = next((one for one in found["contrasts"] if one["primary"]), None) if found else None
-        blocks.append({"train_fraction": fraction, "tested": passed and primary is not None, "found": found})
-        passed = passed and primary is not None and primary["p"] <= 1 - LEVEL and primary["difference"] > 0
+        tested = passed and found is not None and primary is not None and len(found["folds"]) == found["planned_folds"]
+        blocks.append({"train_fraction": fraction, "tested": tested, "found": found})
+        passed = tested and primary is not None and primary["p"] <= 1 - LEVEL and primary["difference"] > 0
     return {"endpoint": ENDPOINT, "primary": list(PRIMARY), "sequence": list(sequence), "fractions": blocks, "verdict": _verdict(blocks)}
 
 
@@ -59,6 +61,7 @@ def _fraction(group: Sequence[Experiment], rules: Rules, n_resamples: int, seed:
     ]
     return {
         "folds": [fold.params["split"]["fold"] for fold in family.folds],
+        "planned_folds": family.folds[0].params["split"]["folds"],
         "trainings": len(family.folds) * len(runs),
         "test": {"patients": one.truth.n_patients, "images": len(one.truth.images), "lesions": len(one.truth.lesions)},
         "levels": {arm: {**points[arm].sizes, **compare.arm_block(runs, arm)[ENDPOINT]} for arm in points},
@@ -93,7 +96,9 @@ def _verdict(blocks: Sequence[dict[str, Any]]) -> str:
             changes = "raises" if primary["difference"] > 0 else "lowers"
             said.append(f"{share}: the GAN " + (f"{changes} it" if primary["p"] <= 1 - LEVEL else "makes no significant difference"))
         else:
-            said.append(f"{share}: not tested")
+            found = one["found"]
+            missing = found is not None and len(found["folds"]) < found["planned_folds"]
+            said.append(f"{share}: not tested" + (f", {len(found['folds'])} of {found['planned_folds']} folds" if missing else ""))
     return "; ".join(said)
 
 
@@ -105,8 +110,8 @@ def markdown(result: dict[str, Any]) -> str:
             continue
         test = found["test"]
         parts.append(
-            f"{100 * block['train_fraction']:g} % of the training patients: folds {', '.join(map(str, found['folds']))}, "
-            f"{found['trainings']} trainings, {test['patients']} test patients, {test['lesions']} masses."
+            f"{100 * block['train_fraction']:g} % of the training patients: folds {', '.join(map(str, found['folds']))} "
+            f"(of {found['planned_folds']}), {found['trainings']} trainings, {test['patients']} test patients, {test['lesions']} masses."
         )
         levels = [(arm, str(one["n_train"]), _interval(one["value"], one["ci95"])) for arm, one in found["levels"].items()]
         contrasts = [

@@ -34,6 +34,7 @@ def generate(
     hosts: Path,
     out: Path,
     n: int,
+    *,
     seed: int = 0,
     height: int | None = 800,
     spacing_mm: float | None = None,
@@ -159,8 +160,8 @@ def _run(args: argparse.Namespace) -> None:
         import torch
 
         torch.set_num_threads(args.threads)
-    given = args.models, args.hosts, args.out, args.n, args.seed, args.height or None, args.spacing_mm
-    generate(*given, args.blend, args.keep, args.quality, args.position, args.contrast)
+    given = {key: value for key, value in vars(args).items() if key not in ("debug", "height", "threads")}
+    generate(**given, height=args.height or None)
 
 
 if __name__ == "__main__":

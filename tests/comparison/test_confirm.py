@@ -18,8 +18,8 @@ from tests.comparison.test_joint import experiment, params
 FOUND = {"real": 4, "traditional_2": 6, "gan_4": 12}
 
 
-def fold(number: int, found: dict[str, int], fraction: float = 0.25) -> Experiment:
-    change = {"split": {"scheme": "kfold", "fold": number, "train_fraction": fraction}}
+def fold(number: int, found: dict[str, int], fraction: float = 0.25, folds: int = 2) -> Experiment:
+    change = {"split": {"scheme": "kfold", "folds": folds, "fold": number, "train_fraction": fraction}}
     return experiment(f"{100 * fraction:g}-{number}", found, change, patients="pqrst"[number])
 
 
@@ -46,11 +46,18 @@ def test_folds_are_pooled_and_levels_and_differences_are_the_counted_ones():
     [(4, 12, "the GAN raises it"), (12, 4, "the GAN lowers it"), (4, 4, "the GAN makes no significant difference")],
 )
 def test_the_second_fraction_is_tested_only_if_the_gan_helps_at_the_first_one(real, gan, said):
-    result = analyse([fold(0, FOUND | {"real": real, "gan_4": gan}), fold(0, FOUND, 1.0)])
+    result = analyse([fold(0, FOUND | {"real": real, "gan_4": gan}, folds=1), fold(0, FOUND, 1.0, folds=1)])
     assert [one["tested"] for one in result["fractions"]] == [True, gan > real]
     assert result["verdict"].startswith(f"25 % of the training patients: {said}; 100 % of the training patients")
     assert ("not tested" in result["verdict"]) == (gan <= real)
     assert result["fractions"][1]["found"]["levels"]["gan"]["value"] == pytest.approx(0.6)  # shown all the same
+
+
+def test_nothing_is_tested_while_a_fold_is_missing():
+    result = analyse([fold(0, FOUND, folds=3), fold(1, FOUND, folds=3)])
+    assert not result["fractions"][0]["tested"]
+    assert result["verdict"].startswith("25 % of the training patients: not tested, 2 of 3 folds")
+    assert result["fractions"][0]["found"]["levels"]["gan"]["value"] == pytest.approx(0.6)
 
 
 def test_points_that_were_run_later_join_those_of_the_same_fold():
