@@ -37,7 +37,7 @@ PAPER: dict[str, dict[str, Any]] = {
 FURTHER: dict[str, dict[str, Any]] = {
     "tri_spade": {"arch": "spade", "labels": "tri"},
     "tri_unet_hidden": {"arch": "unet", "labels": "tri", "noise": "mask+margin"},
-    "tri_unet_smooth": {"arch": "unet", "labels": "tri", "grain": False},
+    "tri_unet_smooth": {"arch": "unet", "labels": "tri", "grain": 0},
 }
 # What a user would take: a training of the paper's method, its masses the best of four by the discriminator, and as strong as real ones.
 CHOSEN: dict[str, dict[str, Any]] = {"best": {"keep": 0.25, "contrast": 1.2}}

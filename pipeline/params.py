@@ -145,7 +145,7 @@ class Gen(Block):
     labels: Literal["tri", "two"]
     margin: int = Field(gt=256)
     noise: Literal["mask", "mask+margin", "none"]
-    grain: bool
+    grain: float = Field(ge=0, le=2)
     loss: Literal["bce", "lsgan", "hinge"]
     unet: Width
     crn: Width

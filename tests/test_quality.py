@@ -145,7 +145,7 @@ def experiment(prepared, tmp_path_factory):  # noqa: F811
         labels="tri",
         margin=296,
         noise="mask",
-        grain=True,
+        grain=0.65,
         loss="bce",
         **dict.fromkeys(("unet", "crn", "spade"), Width(width=4)),
         train=train,

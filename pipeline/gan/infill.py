@@ -43,14 +43,17 @@ def decisions_near_hole(condition: Tensor, logits: Tensor) -> Tensor:
     return F.adaptive_max_pool2d(condition[:, 1:].amax(1, keepdim=True), logits.shape[-1]) > 0
 
 
-def finishing(noise: Noise, with_grain: bool) -> Callable[[Tensor, Tensor], Tensor]:
-    """What is done to a painted image (N, 1, P, P), given its condition: grain is added, where there is noise to make it of."""
+def finishing(noise: Noise, strength: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """What is done to a painted image (N, 1, P, P), given its condition: grain is added, where there is noise to make it of.
+
+    strength: of `gen.grain`, 1 for as much as the tissue around has, 0 for none.
+    """
 
     def finish(condition: Tensor, painted: Tensor) -> Tensor:
-        if not with_grain or noise == "none":
+        if not strength or noise == "none":
             return painted
         centred = layers.centred(condition)
-        return painted + layers.grain(centred, layers.hole(centred, noise == "mask+margin"))
+        return painted + strength * layers.grain(centred, layers.hole(centred, noise == "mask+margin"))
 
     return finish
 

@@ -24,7 +24,7 @@ WIDTHS = dict.fromkeys(("unet", "crn", "spade"), Width(width=8))
 
 
 def gen(**more):
-    default = {"arch": "unet", "labels": "tri", "margin": 296, "noise": "mask", "grain": True, "loss": "bce"}
+    default = {"arch": "unet", "labels": "tri", "margin": 296, "noise": "mask", "grain": 1.0, "loss": "bce"}
     return Gen(**{**default, **WIDTHS, "train": TRAIN, **more})
 
 
@@ -122,11 +122,15 @@ def test_ablations_train_and_are_remembered_by_the_model(prepared, held, noise, 
 
 def test_grain_is_added_to_what_the_network_paints_and_only_in_the_hole(model, held, noise):
     with_grain, without = infill.load(model), infill.load(model)
-    without.finish = infill.finishing("mask", False)
+    without.finish = infill.finishing("mask", 0)
     a, b = (one.fill(held.images, held.masks, noise) for one in (with_grain, without))
     assert np.array_equal(a[~held.masks], b[~held.masks])
     fine = (a - b)[held.masks].std()
     assert 0.01 < fine < 0.03  # the tissue's noise is 0.02
+    without.finish = infill.finishing("mask", 0.5)
+    c = without.fill(held.images, held.masks, noise)
+    within = np.all([(one > 0) & (one < 1) for one in (a, b, c)], 0)
+    assert within.mean() > 0.9 and np.allclose((c - b)[within], (a - b)[within] / 2, atol=1e-5)
 
 
 def test_the_discriminator_decides_about_the_hole_alone(held, noise):
