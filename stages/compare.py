@@ -30,6 +30,8 @@ def run(args: argparse.Namespace, params: "Params") -> None:
     from pipeline.progress import track
     from pipeline.report import comparison
 
+    inside = [name for name in args.revisions if name.endswith(packed.ENDING) and Path(name).resolve().is_relative_to(args.out.resolve())]
+    raise_all(inside, f"--out {args.out} is replaced, and would be with these in it; name another folder")
     found, unread = [], []
     for name in track(args.revisions or experiments.listed(), "Reading experiments"):
         try:

@@ -3,7 +3,8 @@
 For each it sets split.fold and split.train_fraction, brings everything up to date with several trainings at once, and packs
 what the numbers are computed from as OUT/<percent>-<fold>.experiment.json.gz; params.yaml is then as it was. What is packed
 already, with equal params, is left out, so that a second start goes on where the first one stopped; an interrupted training
-goes on from its last checkpoint. Ends with stages.compare on all packed files of OUT, which needs neither data nor models.
+goes on from its last checkpoint. Ends with stages.compare on all packed files of OUT, which needs neither data nor models and writes
+OUT/comparison.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace, params: "Params") -> None:
         with applied(overlay, args.params):
             _one(name, args.out, args.jobs or at_once(params.runtime.threads))
     if not args.dry:
-        sys.exit(module("stages.compare", *map(str, sorted(args.out.glob(f"*{packed.ENDING}"))), "--out", str(args.out)))
+        sys.exit(module("stages.compare", *map(str, sorted(args.out.glob(f"*{packed.ENDING}"))), "--out", str(args.out / "comparison")))
 
 
 def _one(name: str, out: Path, jobs: int) -> None:

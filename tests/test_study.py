@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
     write({"split": {"scheme": "kfold", "folds": 3}}, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
-    ran = []
+    ran, commands = [], []
 
     def repro(jobs):
         ran.append((load().split.train_fraction, load().split.fold))
@@ -32,9 +32,9 @@ def folder(tmp_path, monkeypatch):
         return replace(experiment(name, {"real": 4}), params=read_yaml(tmp_path / "params.yaml"))
 
     monkeypatch.setattr(schedule, "repro", repro)
-    monkeypatch.setattr(schedule, "module", lambda name, *rest: [] if name == "stages.compare" else 1)
+    monkeypatch.setattr(schedule, "module", lambda *command: commands.append(command) or 0)
     monkeypatch.setattr(experiments, "read", read)
-    return tmp_path, ran
+    return tmp_path, ran, commands
 
 
 def arguments(folder, **changes):
@@ -45,7 +45,7 @@ def arguments(folder, **changes):
 
 
 def test_it_goes_on_where_it_stopped_and_leaves_the_params_alone(folder):
-    where, ran = folder
+    where, ran, commands = folder
     before = (where / "params.yaml").read_bytes()
     for folds in ([0, 1], [0, 1, 2]):
         with pytest.raises(SystemExit) as end:
@@ -55,12 +55,13 @@ def test_it_goes_on_where_it_stopped_and_leaves_the_params_alone(folder):
     assert (where / "params.yaml").read_bytes() == before
     names = [path.name for path in sorted((where / "out").glob("*"))]
     assert names == [f"{name}{packed.ENDING}" for name in ("100-0", "100-1", "25-0", "25-1", "25-2")]
+    assert [command[-1] for command in commands] == [str(where / "out/comparison")]  # and not the folder of the packed files
     kept = packed.unpack(where / "out" / names[2])
     assert kept.name == "25-0" and kept.params["split"]["train_fraction"] == 0.25
 
 
 def test_changed_params_run_again(folder):
-    where, ran = folder
+    where, ran, _ = folder
     for lr in (0.001, 0.002):
         write({"detector": {"lr": lr}}, where / "params.yaml")
         with pytest.raises(SystemExit):
@@ -69,7 +70,7 @@ def test_changed_params_run_again(folder):
 
 
 def test_it_needs_folds(folder):
-    where, _ = folder
+    where, _, _ = folder
     write({"split": {"scheme": "holdout"}}, where / "params.yaml")
     with pytest.raises(PipelineError, match="set it to kfold"):
         study.run(arguments(where), load())

@@ -1,11 +1,14 @@
 """Packed experiments: the same numbers from one file without pixels."""
 
 import gzip
+import subprocess
+import sys
 
 import pytest
 
 from pipeline.comparison import joint, packed
 from pipeline.errors import PipelineError
+from tests.code_deps import ROOT
 from tests.comparison.test_joint import experiment
 
 
@@ -31,3 +34,15 @@ def test_other_files_are_refused_by_name(tmp_path, content):
     (tmp_path / "x.experiment.json.gz").write_bytes(content)
     with pytest.raises(PipelineError, match=r"x\.experiment\.json\.gz"):
         packed.unpack(tmp_path / "x.experiment.json.gz")
+
+
+def test_a_comparison_never_replaces_the_folder_of_its_packed_files(tmp_path):
+    path = packed.pack(experiment("a", {"real": 4, "gan_4": 8}), tmp_path)
+    before = path.read_bytes()
+    for out, code in ((tmp_path, 2), (tmp_path / "comparison", 0)):
+        command = [sys.executable, "-m", "stages.compare", str(path), "--out", str(out)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        assert ("name another folder" in done.stderr) == bool(code)
+        assert path.read_bytes() == before
+    assert (tmp_path / "comparison/index.html").is_file()
