@@ -29,6 +29,7 @@ RUN = {
     r"python -m stages.compare.*": (HOUR, "stages.compare"),
     r"make study .*": ("tests/test_study.py", "from stages import study"),
     r"python -m stages.confirm .*": ("tests/comparison/test_confirm.py", "stages.confirm"),
+    r"python -m benchmarks.study_page .*": ("tests/comparison/test_confirm.py", "benchmarks.study_page"),
     r"python -m stages\.\w+ --help": ("tests/test_docs.py", "--help"),
     r"python -m stages.detect .*": ("tests/detection/test_new_images.py", "--images"),
     r"python -m pipeline.evaluation.froc .*": ("tests/evaluation/test_froc.py", "pipeline.evaluation.froc"),

@@ -85,6 +85,18 @@ def test_the_command_gives_the_same_from_packed_files(tmp_path):
     assert confirm.markdown(expected).strip() in done.stdout
 
 
+def test_the_page_holds_the_analysis_the_levels_and_the_notes(tmp_path):
+    for number in (0, 1):
+        packed.pack(fold(number, FOUND), tmp_path)
+    (tmp_path / "NOTES.md").write_text("## Discussion\n\nNone.\n", encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "benchmarks.study_page", str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| gan | 12 | 0.600 [" in text and "| gan_4 | 12 | 0.600 [" in text and text.endswith("## Discussion\n\nNone.\n")
+    assert {"25-0", "25-1"} < {line.split(" | ")[0].strip("| ") for line in text.splitlines()}
+    assert read_json(tmp_path / "confirm.json")["fractions"][0]["found"]["trainings"] == 6
+    assert (tmp_path / "comparison/froc.png").is_file() and len(list(tmp_path.glob(f"*{packed.ENDING}"))) == 2
+
+
 def test_the_text_has_a_row_for_every_arm_and_contrast():
     text = confirm.markdown(analyse([fold(0, FOUND)]))
     assert "| gan | 12 | 0.600 [" in text and "| gan - real | 0.400 [" in text and "| primary |" in text
