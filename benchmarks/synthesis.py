@@ -4,9 +4,14 @@
 
 DATA is a folder with cases.csv, as data.source table reads it. Settings are params.yaml with the profile cbis-cpu, mammograms
 800 px high and patches of 64 px, which is about the true size of a padded mass there; the painted masses of the paper's generators
-are all kept, and as strong as painted (`CHOSEN` has what differs for `best`). Each training is a process with one thread, --jobs
-of them at once; all of it can be interrupted and called again. Writes OUT: README.md, results.json and figures.
-What a person saw goes into OUT/NOTES.md, which is put at the end of README.md.
+are all kept, and as strong as painted (`CHOSEN` has what differs for `best`). Everything learns from masses of training patients
+of split.fold 0 alone, and is compared with those of --held-out: `val`, whose patients all choices are made on, or, once, `test`.
+Each training is a process with one thread, --jobs of them at once; all of it can be interrupted and called again, and what is
+measured already is kept for each --held-out and --n. Writes OUT: README.md, results.json and figures.
+What a person saw goes into OUT/NOTES.md, which is put at the end of README.md. At twice the resolution, one training:
+
+    python -m benchmarks.synthesis --data DATA --height 1600 --patch-px 128 --no-seam --seeds 0 --generators tri_unet best \
+        --work build/synthesis-128 --out docs/results/synthesis/128
 """
 
 import argparse
@@ -21,10 +26,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import synthesis_page
+from benchmarks.synthesis_page import DISTANCES, LPIPS
 from pipeline.cli import guarded, parser
-from pipeline.errors import PipelineError
-from pipeline.io import read_json, write_json, write_text
-from pipeline.markdown import table
+from pipeline.errors import PipelineError, raise_all
+from pipeline.io import read_json, write_json
 from pipeline.params import Params, check, read_yaml
 from pipeline.profile import merge, read
 
@@ -42,8 +48,6 @@ FURTHER: dict[str, dict[str, Any]] = {
 # What a user would take: a training of the paper's method, its masses the best of four by the discriminator, and as strong as real ones.
 CHOSEN: dict[str, dict[str, Any]] = {"best": {"keep": 0.25, "contrast": 1.2}}
 SEAM = "tri_unet"  # the generator whose like is trained on healthy tissue too
-DISTANCES = ("kid", "fid", "precision", "recall", "density", "coverage")
-LPIPS = [(protocol, area) for protocol in ("reconstruction", "unpaired") for area in ("patch", "region")]
 
 
 def settings(args: argparse.Namespace, generator: str) -> Params:
@@ -52,12 +56,12 @@ def settings(args: argparse.Namespace, generator: str) -> Params:
     overlay = {
         "runtime": {"threads": 1, "workers": 0},
         "data": {"root": str(args.data)},
-        "preprocess": {"height": args.height, "patch_px": 64},
+        "preprocess": {"height": args.height, "patch_px": args.patch_px},
         "masks": {"iterations": args.mask_iterations},
         "gen": {**{**PAPER, **FURTHER}[trained_as(generator)], "train": {"iterations": args.iterations}},
         "synth": CHOSEN.get(generator, plain),
         "pools": {"gan": {"n": args.n}},
-        "study": {"points": ["real"], "baselines": [], "controls": ["sham"]},
+        "study": {"points": ["real"], "baselines": [], "controls": ["sham"] if args.seam else []},
         "quality": {"n": args.n},
     }
     return check(merge(merge(read_yaml(Path("params.yaml")), read("cbis-cpu")), overlay))
@@ -79,6 +83,7 @@ def prepare(args: argparse.Namespace) -> None:
     from pipeline.synthesis.sources import Sources
 
     params, work = settings(args, SEAM), args.work
+    _same_study(args)
     if not (work / "prepared/patches/patches.csv").is_file():
         write(work / "raw", lambda done: records(params, done), params.data.on_error, state(params))
         preprocess(work / "raw", work / "prepared", params.preprocess, params.split, params.seed)
@@ -87,11 +92,29 @@ def prepare(args: argparse.Namespace) -> None:
     real = patches.read(work / "prepared/patches", ["train"])
     if not (work / "shared/masks/meta.json").is_file():
         masks.train(work / "prepared/patches", work / "shared/masks", params.masks, params.runtime, params.seed, work / "resume/masks")
-    if not (work / "shared/sham/meta.json").is_file():
+    if args.seam and not (work / "shared/sham/meta.json").is_file():
         sources, synth = Sources(work / "prepared/train", work / "prepared/patches", params.seed), params.synth
         tissue = healthy.patches(sources, synth.hosts, synth.sizes, synth.position, real.patch_px)
         where = work / "shared/sham", params.gen, "vgg16", params.runtime, params.seed, work / "resume/sham"
         infill.train(tissue, work / "weights", *where)
+
+
+def _same_study(args: argparse.Namespace) -> None:
+    """Raises PipelineError where --work holds trainings of other settings, which would be taken for those of this call."""
+    asked = {name: str(getattr(args, name)) for name in ("data", "height", "patch_px", "iterations", "mask_iterations")}
+    path = args.work / "study.json"
+    held = read_json(path) if path.is_file() else asked
+    raise_all(
+        [f"--{name.replace('_', '-')}: {held[name]} there, {value} here" for name, value in asked.items() if held[name] != value],
+        f"{args.work} holds a study with other settings; name another --work",
+    )
+    write_json(path, asked)
+
+
+def measured(args: argparse.Namespace, generator: str, seed: int) -> Path:
+    """Where the measures of one training lie."""
+    folder: Path = args.work / "cells" / generator / str(seed) / f"quality_{args.held_out}_{args.n}"
+    return folder
 
 
 def cell(args: argparse.Namespace, generator: str, seed: int) -> None:
@@ -106,26 +129,33 @@ def cell(args: argparse.Namespace, generator: str, seed: int) -> None:
 
     torch.set_num_threads(1)
     params, work, folder = settings(args, generator), args.work, args.work / "cells" / generator / str(seed)
-    if (folder / "quality/quality.json").is_file():
+    target = measured(args, generator, seed)
+    if (target / "quality.json").is_file():
         return
     prepared, synth = work / "prepared", params.synth
-    if generator in CHOSEN and not (folder / "models/infill").exists():
-        shutil.copytree(work / "cells" / trained_as(generator) / str(seed) / "models/infill", folder / "models/infill")
+    if generator in CHOSEN:
+        _link(work / "cells" / trained_as(generator) / str(seed) / "models/infill", folder / "models/infill")
     if not (folder / "models/infill/meta.json").is_file():
         real = patches.read(prepared / "patches", ["train"])
         where = folder / "models/infill", params.gen, "vgg16", params.runtime, seed, work / "resume" / generator / str(seed)
         infill.train(real, work / "weights", *where)
-    for name in ("masks", "sham") if generator == SEAM else ("masks",):
-        if not (folder / "models" / name).exists():
-            shutil.copytree(work / "shared" / name, folder / "models" / name)
+    for name in ("masks", "sham") if generator == SEAM and args.seam else ("masks",):
+        _link(work / "shared" / name, folder / "models" / name)
     sources = Sources(prepared / "train", prepared / "patches", seed)
     placer = sources.placer(synth.hosts, synth.sizes, synth.position)
     draw = inserting.learned_masks(masks.load(folder / "models/masks"), seed)
     method = inserting.gan(sources, placer, infill.load(folder / "models/infill"), draw, synth.blend, synth.keep, contrast=synth.contrast)
     pool.write("gan", method, args.n, seed, folder / "pool")
-    given = Given(prepared, None, work / "weights", folder / "models", folder / "pool", synth, args.n, seed)
-    quality.measure(given, folder / "quality", params.quality.measures, 1)
+    given = Given(prepared, None, work / "weights", folder / "models", folder / "pool", synth, args.n, seed, (args.held_out,))
+    quality.measure(given, target, params.quality.measures, 1)
     shutil.rmtree(folder / "pool")
+
+
+def _link(there: Path, here: Path) -> None:
+    """The folder of a model that several trainings share."""
+    here.parent.mkdir(parents=True, exist_ok=True)
+    if not here.exists():
+        here.symlink_to(there.resolve())
 
 
 def run_cells(args: argparse.Namespace, cells: Sequence[tuple[str, int]]) -> None:
@@ -154,9 +184,7 @@ def over_seeds(values: Sequence[float]) -> dict[str, Any]:
 
 def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, Any]:
     """Measures of every generator over its trainings, and of the controls."""
-    reports = {
-        name: [read_json(args.work / "cells" / name / str(seed) / "quality/quality.json") for seed in args.seeds] for name in generators
-    }
+    reports = {name: [read_json(measured(args, name, seed) / "quality.json") for seed in args.seeds] for name in generators}
 
     def lpips(report: Any, what: str, protocol: str, area: str) -> float:
         return next(
@@ -182,7 +210,10 @@ def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, An
         controls[what] |= {key: over_seeds([run["distances"][what][key] for run in any_runs]) for key in DISTANCES}
     seam = [run["seam"]["sham"]["auc"] for run in reports.get(SEAM, []) if "seam" in run]
     return {
-        "settings": {"seeds": args.seeds, "iterations": args.iterations, "n": args.n, "height": args.height, "patch_px": 64},
+        "settings": {
+            **{name: getattr(args, name) for name in ("seeds", "iterations", "mask_iterations", "n", "height", "patch_px", "held_out")},
+            "masses": {part: masses(args.work, part) for part in ("train", args.held_out)},
+        },
         "generators": results,
         "controls": controls,
         "seam_auc": over_seeds(seam) if seam else None,
@@ -190,104 +221,24 @@ def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, An
     }
 
 
-def write_report(args: argparse.Namespace, results: dict[str, Any]) -> None:
-    """README.md, results.json, lpips.png, and the contact sheets of one training: the paper's method, where it is among them."""
-    shown = SEAM if SEAM in results["generators"] else next(iter(results["generators"]))
-    write_json(args.out / "results.json", results)
-    _figure(results, args.out)
-    quality = args.work / "cells" / shown / str(args.seeds[0]) / "quality"
-    sheets = [path.name for path in sorted(quality.glob("*.png"))]
-    for name in sheets:
-        shutil.copyfile(quality / name, args.out / name)
-    shutil.copyfile(args.work / "cells" / shown / str(args.seeds[0]) / "models/infill/samples.png", args.out / "samples.png")
-    notes = args.out / "NOTES.md"
-    text = _readme(args, results, shown, [*sheets, "samples.png"])
-    write_text(args.out / "README.md", text + ("\n" + notes.read_text(encoding="utf-8") if notes.is_file() else ""))
+def masses(work: Path, part: str) -> dict[str, int]:
+    """How many real masses of how many patients a part of the split has."""
+    import pandas as pd
+
+    table = pd.read_csv(work / "prepared/patches/patches.csv", dtype=str)
+    patients = table.loc[table["split"] == part, "patient_id"]
+    return {"masses": len(patients), "patients": patients.nunique()}
 
 
-def _figure(results: dict[str, Any], out: Path) -> None:
-    from pipeline.report.style import figure, save
-
-    out.mkdir(parents=True, exist_ok=True)
-    with figure(7.0, 3.5) as (made, axes):
-        for y, block in enumerate(results["generators"].values()):
-            for (protocol, area), marker in zip(LPIPS, "osD^", strict=True):
-                one = block[f"lpips_{protocol}_{area}"]
-                label = f"{protocol}, {area}" if y == 0 else None
-                axes.plot(
-                    one["values"], [y] * len(one["values"]), marker, color="#0072B2" if protocol == "unpaired" else "#E69F00", label=label
-                )
-        for area, dash in (("patch", "--"), ("region", ":")):
-            axes.axvline(
-                results["controls"]["real"][f"lpips_unpaired_{area}"]["mean"], color="#333333", linestyle=dash, label=f"real, {area}"
-            )
-        axes.set_yticks(range(len(results["generators"])), list(results["generators"]))
-        axes.set_xlabel("LPIPS (AlexNet), a marker a training")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
-        save(made, out, "lpips")
-
-
-def _shown(one: dict[str, Any] | None) -> str:
-    if one is None:
-        return ""
-    return f"{one['mean']:.3f}" + ("" if one["ci_low"] is None else f" [{one['ci_low']:.3f}, {one['ci_high']:.3f}]")
-
-
-def _readme(args: argparse.Namespace, results: dict[str, Any], shown: str, sheets: Sequence[str]) -> str:
-    everything = {**results["generators"], **results["controls"]}
-    columns = [f"lpips_{protocol}_{area}" for protocol, area in LPIPS]
-    realism = ["classifier_auc", *DISTANCES, "copy_share"]
-    look = sorted(key for key in results["generators"][shown] if key.startswith("ks_"))
-    seeds = f"{len(args.seeds)} training{'s' if len(args.seeds) > 1 else ''}"
-    command = f"python -m benchmarks.synthesis --seeds {' '.join(map(str, args.seeds))} --iterations {args.iterations} --n {args.n}"
-    return f"""# Synthesis on real masses
-
-Made by `{command} --data DATA` (see `benchmarks/synthesis.py`): {seeds} of each generator, {args.iterations} iterations, patches of
-64 px of mammograms {args.height} px high, {args.n} inserted masses each. Means over trainings with 95 % t intervals.
-Seam: holes in healthy tissue filled by a generator of healthy tissue, against the same places untouched: AUC {_shown(results["seam_auc"])}.
-
-LPIPS (AlexNet, lower is nearer), of held-out patches painted again, and of random pairs of real and inserted patches; real: pairs
-of real patches.
-
-{
-        table(
-            ["", *(name.replace("lpips_", "").replace("_", ", ") for name in columns)],
-            [[name, *(_shown(block.get(key)) for key in columns)] for name, block in everything.items()],
-        )
-    }
-
-{
-        table(
-            ["", *(key.replace("_", " ") for key in realism)],
-            [[name, *(_shown(block.get(key)) for key in realism)] for name, block in everything.items()],
-        )
-    }
-
-`best`: the trainings of `tri_unet`, its masses the best of four by the discriminator and 1.2 times as strong (`synth.keep`,
-`synth.contrast`).
-`untouched` is what a generator that paints nothing would get: a number near it is no merit unless contrast and sharpness below are near
-those of real masses.
-
-Lesion statistics: largest difference of the distribution functions of real and generated masses (real: of training and held-out masses).
-
-{
-        table(
-            ["", *(key.removeprefix("ks_").replace("_", " ") for key in look)],
-            [[name, *(_shown(block.get(key)) for key in look)] for name, block in everything.items() if look[0] in block],
-        )
-    }
-
-{chr(10).join(f"- {key}: {text}" for key, text in results["definitions"].items())}
-
-![LPIPS of every training](lpips.png)
-
-Contact sheets of {shown}, training {args.seeds[0]}:
-
-{chr(10).join(f"![{Path(name).stem}]({name})" for name in sheets)}
-
-Images: CBIS-DDSM (Sawyer-Lee et al., The Cancer Imaging Archive, doi 10.7937/K9/TCIA.2016.7O02S9CY; Lee et al., Sci Data 2017 4:170177;
-CC BY 3.0), cropped, downscaled, cleaned, and with synthetic masses inserted. Clark et al. 2013 for TCIA.
-"""
+def _command(args: argparse.Namespace) -> str:
+    """The call, less --data and the folders: what differs from the defaults, and what decides in any case."""
+    always = ("seeds", "iterations", "n", "held_out")
+    given = {name: getattr(args, name) for name in (*always, "height", "patch_px", "mask_iterations", "generators")}
+    told = {name: value for name, value in given.items() if name in always or value != arguments().get_default(name)}
+    parts = [
+        f"--{name.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in told.items()
+    ]
+    return " ".join(["python -m benchmarks.synthesis --data DATA", *parts, *([] if args.seam else ["--no-seam"])])
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -301,7 +252,12 @@ def arguments() -> argparse.ArgumentParser:
     made.add_argument("--iterations", type=int, default=3500, help="steps of each training (default: 3500)")
     made.add_argument("--mask-iterations", type=int, default=1500, help="steps of the mask GAN (default: 1500)")
     made.add_argument("--n", type=int, default=250, help="masses inserted and compared (default: 250)")
+    made.add_argument("--held-out", choices=["val", "test"], default="val", help="part whose masses are compared with (default: val)")
     made.add_argument("--height", type=int, default=800, help="of the mammograms in px (default: 800)")
+    made.add_argument("--patch-px", type=int, default=64, help="side of the patches (default: 64)")
+    made.add_argument(
+        "--seam", action=argparse.BooleanOptionalAction, default=True, help="train a generator of healthy tissue too (default: yes)"
+    )
     made.add_argument("--jobs", type=int, default=2, help="trainings at once (default: 2)")
     made.add_argument(
         "--generators",
@@ -326,7 +282,10 @@ def main() -> None:
         prepare(args)
         for taken in (False, True):  # first those that train
             run_cells(args, [(name, seed) for seed in args.seeds for name in args.generators if (name in CHOSEN) == taken])
-        write_report(args, collect(args, args.generators))
+        shown = SEAM if SEAM in args.generators else args.generators[0]
+        samples = args.work / "cells" / shown / str(args.seeds[0]) / "models/infill/samples.png"
+        sheets = synthesis_page.Shown(shown, measured(args, shown, args.seeds[0]), samples)
+        synthesis_page.write(args.out, _command(args), collect(args, args.generators), sheets)
 
     guarded(work, args.debug)
 

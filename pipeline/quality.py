@@ -32,7 +32,7 @@ RESAMPLES = 1000
 SHOWN = 8
 DEFINITIONS = {
     "measure": "mean LPIPS 0.1 with AlexNet; interval: 95 % percentile bootstrap over the patients of the held-out patches",
-    "reconstruction": "held-out (val and test) patches against themselves, their own mask painted again",
+    "reconstruction": "held-out ({parts}) patches against themselves, their own mask painted again",
     "unpaired": "random pairs of a held-out patch and a patch cut from the pool gan, as it was inserted",
     "generated": "real against generated",
     "real": "floor: random pairs of held-out patches of different patients",
@@ -66,7 +66,7 @@ def measure(given: Given, target: Path, measures: Sequence[str], threads: int) -
     torch.set_num_threads(threads)
     n, seed, infiller, lpips = given.n, given.seed, given.infiller, given.lpips
     patches = given.prepared / "patches"
-    held, training = _some(read(patches, ["val", "test"]), n, seed), read(patches, ["train"])
+    held, training = _some(read(patches, given.held_out), n, seed), read(patches, ["train"])
     sampler = masks.load(given.models / "masks")
     train = given.prepared / "train"
     hosts = host_folder(train, given.painted)
@@ -86,13 +86,17 @@ def measure(given: Given, target: Path, measures: Sequence[str], threads: int) -
         "generator": {key: value for key, value in infiller.meta.items() if key != "patients"},
         "lpips": lpips.record,
         **more,
-        "definitions": {**DEFINITIONS, **more.get("definitions", {})},
+        "definitions": {**_definitions(given.held_out), **more.get("definitions", {})},
     }
     pictures |= {"patches": _patch_sheet(infiller, made, training.images[nearest], seed), "mammograms": _mammogram_sheet(given.pool)}
     with atomic_folder(target) as folder:
         write_json(folder / "quality.json", report)
         for name, picture in pictures.items():
             write_png(folder / f"{name}.png", picture)
+
+
+def _definitions(held_out: Sequence[str]) -> dict[str, str]:
+    return {**DEFINITIONS, "reconstruction": DEFINITIONS["reconstruction"].format(parts=" and ".join(held_out))}
 
 
 def reconstruction(lpips: Lpips, infiller: infill.Infiller, held: Patches, seed: int) -> list[dict[str, Any]]:
@@ -114,7 +118,7 @@ def unpaired(lpips: Lpips, held: Patches, shown: Mapping[str, Inserted | Set], s
     first = rng.integers(len(held), size=n)
     others = [np.flatnonzero(np.array(held.patients) != held.patients[one]) for one in first]
     if not all(map(len, others)):
-        raise PipelineError(f"all {len(held)} patches of val and test are of one patient; a larger split.test is needed")
+        raise PipelineError(f"all {len(held)} held-out patches are of one patient; a larger split.val or split.test is needed")
     second = np.array([rng.choice(other) for other in others])
     regions = held.masks | margin(held.masks, scale)
     pairs = {"real": (held.images[second], regions[second])}

@@ -181,10 +181,26 @@ def test_the_report_of_the_stage_is_complete_and_repeatable(experiment, tmp_path
     }
     assert report["nearest_training"]["generated"] == pytest.approx(0, abs=1e-4)  # the pool holds training patches: memorised
     assert report["nearest_training"]["held_out"] > 0.01
+    assert report["definitions"]["reconstruction"].startswith("held-out (val and test) patches")
     assert report["host_style"]["auc"] is None and report["host_style"]["reason"] == "fewer than 5 patients of a kind"
     for name in ("quality.json", "patches.png", "mammograms.png"):
         assert (experiment / "first" / name).read_bytes() == (experiment / "second" / name).read_bytes()
     assert read_image(experiment / "first" / "mammograms.png").ndim == 2
+
+
+@pytest.mark.leak
+def test_choices_can_be_made_without_a_look_at_test_patients(experiment, tmp_path, tmp_path_factory):
+    """Their patches are not even there."""
+    shutil.copytree(experiment / "prepared", tmp_path / "prepared")
+    for item in range(20, 24):
+        for kind in ("images", "masks"):
+            (tmp_path / f"prepared/patches/{kind}/p{item}.png").unlink()
+    more = {"n": 6, "seed": 0, "held_out": ("val",)}
+    given = Given(tmp_path / "prepared", None, imagenet.folder(tmp_path_factory), experiment / "models", experiment / "pool", SYNTH, **more)
+    quality.measure(given, tmp_path / "out", [], threads=1)
+    report = read_json(tmp_path / "out/quality.json")
+    assert {(row["n"], row["patients"]) for row in report["comparisons"] if row["protocol"] == "reconstruction"} == {(4, 2)}
+    assert report["definitions"]["reconstruction"].startswith("held-out (val) patches")
 
 
 @pytest.mark.leak

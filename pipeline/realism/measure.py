@@ -23,9 +23,10 @@ from pipeline.synthesis.pool import Method
 from pipeline.synthesis.sources import Sources
 
 SHOWN, REPEATS = 12, 10
+HELD_OUT = ("val", "test")
 BLENDS = {"paste": "paste", "copy_paste": "feather", "poisson": "poisson"}  # of real masses that are copied
 DEFINITIONS = {
-    "patches": f"padded masses with {sets.CONTEXT} times their width of film, real ones of all parts, inserted ones of the pools",
+    "patches": f"padded masses with {sets.CONTEXT} times their width of film, real ones of {{parts}}, inserted ones of the pools",
     "lesions": "quartiles of real and of generated masses; ks: largest difference of their distribution functions",
     "distances": "kid, fid: kernel and Frechet distance on the mean activations of VGG-16's conv4_3 (not Inception: not comparable with "
     "published values); precision, recall, density, coverage on the same features, 5 neighbours. real: two halves of the real patients. "
@@ -52,6 +53,7 @@ class Given:
     synth: Synth
     n: int
     seed: int
+    held_out: tuple[str, ...] = HELD_OUT  # parts that generated masses are compared with; `val` alone for choices
 
     @cached_property
     def infiller(self) -> infill.Infiller:
@@ -63,9 +65,9 @@ class Given:
 
     @cached_property
     def real(self) -> dict[str, Set]:
-        """By part: train, and held_out (val and test)."""
+        """By part: train, and held_out."""
         side = self.infiller.patch_px
-        return {"train": sets.real(self.prepared, ["train"], side), "held_out": sets.real(self.prepared, ["val", "test"], side)}
+        return {"train": sets.real(self.prepared, ["train"], side), "held_out": sets.real(self.prepared, self.held_out, side)}
 
     @cached_property
     def all_real(self) -> Set:
@@ -137,7 +139,9 @@ def measure(given: Given, measures: Sequence[str]) -> tuple[dict[str, Any], dict
         report |= found
         pictures |= sheets
     if report:
-        report["definitions"] = {key: text for key, text in DEFINITIONS.items() if key == "patches" or key.split(".")[0] in report}
+        shown = {key: text for key, text in DEFINITIONS.items() if key == "patches" or key.split(".")[0] in report}
+        parts = "all parts" if given.held_out == HELD_OUT else f"train and {' and '.join(given.held_out)}"
+        report["definitions"] = {**shown, "patches": shown["patches"].format(parts=parts)}
     return report, pictures
 
 

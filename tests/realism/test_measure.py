@@ -28,7 +28,7 @@ def given(healthy=True):
     others = {"paste": made(50, "a", 0.2, 4), "copy_paste": made(50, "b", 0.1, 5), "poisson": made(50, "c", 0.0, 6)}
     pairs = {"untouched": made(50, "u", seed=7), "sham": made(50, "s", 0.3, 8)}
     return SimpleNamespace(
-        n=50, seed=0, real=real, all_real=sets.joined(real.values()), gan=made(50, "g", seed=3), others=others,
+        n=50, seed=0, held_out=("val",), real=real, all_real=sets.joined(real.values()), gan=made(50, "g", seed=3), others=others,
         untouched=pairs["untouched"], healthy=pairs if healthy else None,
         features=lambda one: (one.images.reshape(len(one), -1)[:, :24], one.images.reshape(len(one), -1)),
     )  # fmt: skip
@@ -41,6 +41,7 @@ def test_classifier_and_seam_tell_what_differs_and_nothing_else():
     assert auc["paste"] > 0.9 and 0.3 < auc["gan"] < 0.7 and 0.4 < auc["real"] < 0.6
     assert report["seam"]["sham"]["auc"] > 0.9
     assert set(report["definitions"]) == {"patches", "classifier", "seam"}
+    assert "real ones of train and val," in report["definitions"]["patches"]
     assert "seam" not in measure.measure(given(healthy=False), ["classifier"])[0]
 
 

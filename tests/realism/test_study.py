@@ -1,0 +1,34 @@
+"""benchmarks.synthesis: what it is told, and what it keeps."""
+
+import pytest
+
+from benchmarks import synthesis
+from pipeline.errors import PipelineError
+
+
+def arguments(tmp_path, *more):
+    return synthesis.arguments().parse_args(["--data", "films", "--work", str(tmp_path), *more])
+
+
+def test_trainings_of_other_settings_are_not_taken_for_these(tmp_path):
+    synthesis._same_study(arguments(tmp_path, "--iterations", "6", "--seeds", "0"))
+    synthesis._same_study(arguments(tmp_path, "--iterations", "6", "--n", "20", "--held-out", "test"))  # measured anew, not trained
+    with pytest.raises(PipelineError, match=r"--patch-px: 64 there, 128 here\n.*--iterations: 6 there, 3500 here"):
+        synthesis._same_study(arguments(tmp_path, "--patch-px", "128"))
+    places = {synthesis.measured(arguments(tmp_path, *more), "best", 0) for more in ([], ["--held-out", "test"], ["--n", "20"])}
+    assert len(places) == 3
+
+
+def test_settings_are_those_of_the_generator(tmp_path):
+    args = arguments(tmp_path, "--patch-px", "128", "--height", "1600", "--no-seam")
+    best, paper = (synthesis.settings(args, name) for name in ("best", "two_crn"))
+    assert (best.synth.keep, best.synth.contrast, best.gen.arch, best.gen.labels) == (0.25, 1.2, "unet", "tri")
+    assert (paper.synth.keep, paper.synth.contrast, paper.gen.arch, paper.gen.labels) == (1, 1, "crn", "two")
+    assert (best.preprocess.patch_px, best.preprocess.height) == (128, 1600) and not best.needs_healthy_generator
+    assert synthesis.settings(arguments(tmp_path), "best").needs_healthy_generator
+
+
+def test_the_page_names_the_call_that_makes_it(tmp_path):
+    assert synthesis._command(arguments(tmp_path)).endswith("--data DATA --seeds 0 1 2 --iterations 3500 --n 250 --held-out val")
+    more = ["--patch-px", "128", "--no-seam", "--generators", "tri_unet", "best"]
+    assert synthesis._command(arguments(tmp_path, *more)).endswith("val --patch-px 128 --generators tri_unet best --no-seam")
