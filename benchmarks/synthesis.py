@@ -8,9 +8,10 @@ are all kept, and as strong as painted (`CHOSEN` has what differs for `best`). E
 of split.fold 0 alone, and is compared with those of --held-out: `val`, whose patients all choices are made on, or, once, `test`.
 Each training is a process with one thread, --jobs of them at once; all of it can be interrupted and called again, and what is
 measured already is kept for each --held-out and --n. Writes OUT: README.md, results.json and figures.
-What a person saw goes into OUT/NOTES.md, which is put at the end of README.md. At twice the resolution, one training:
+What a person saw goes into OUT/NOTES.md, which is put at the end of README.md. Patches that hold nearly every mass without making it
+smaller (these films are 800 px high; more height would enlarge them), one training:
 
-    python -m benchmarks.synthesis --data DATA --height 1600 --patch-px 128 --no-seam --seeds 0 --generators tri_unet best \
+    python -m benchmarks.synthesis --data DATA --patch-px 128 --no-seam --seeds 0 --generators tri_unet best \\
         --work build/synthesis-128 --out docs/results/synthesis/128
 """
 

@@ -159,6 +159,16 @@ class Gen(Block):
         return self
 
 
+class Diffusion(Block):
+    width: int = Field(ge=8, multiple_of=8)
+    prediction: Literal["v", "epsilon"]
+    steps: int = Field(ge=1, le=1000)
+    iterations: Positive
+    batch: Positive
+    lr: float = Field(gt=0)
+    ema: float = Field(ge=0, lt=1)
+
+
 class Synth(Block):
     hosts: Literal["normals", "lesion_free", "contralateral", "inpainted"]
     masks: Literal["dcgan", "real", "ellipse"]
@@ -182,6 +192,7 @@ class Pools(Block):
     blob: Pool
     hosts: Pool
     sham: Pool
+    diffusion: Pool
 
 
 class Study(Block):
@@ -189,6 +200,7 @@ class Study(Block):
     seeds: list[int] = Field(min_length=1)
     baselines: list[Literal["fresh", "copy_paste", "poisson", "blob", "hosts"]]
     controls: list[Literal["sham"]]
+    rivals: list[Literal["diffusion"]]
 
 
 class Augment(Block):
@@ -280,6 +292,7 @@ class Params(Block):
     weights: Weights
     masks: Masks
     gen: Gen
+    diffusion: Diffusion
     synth: Synth
     pools: Pools
     curve: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], dict[str, Positive]]
@@ -309,7 +322,8 @@ class Params(Block):
         return "sham" in self.study.controls or self.synth.hosts == "inpainted"
 
     def _offences(self) -> Any:
-        built = {"traditional", "gan", *self.study.baselines, *self.study.controls}
+        built = {"traditional", "gan", *self.study.baselines, *self.study.controls, *self.study.rivals}
+        lists = {"sham": "controls", "diffusion": "rivals"}
         for name in self.study.points:
             if name not in self.curve:
                 yield f"study.points names {name}, which curve does not define; curve has {', '.join(self.curve)}"
@@ -320,7 +334,7 @@ class Params(Block):
                 if pool not in type(self.pools).model_fields:
                     yield f"point {point} names pool {pool}; pools are {', '.join(type(self.pools).model_fields)}"
                 elif pool not in built:
-                    yield f"point {point} needs pool {pool}; add {pool} to study.{'controls' if pool == 'sham' else 'baselines'}"
+                    yield f"point {point} needs pool {pool}; add {pool} to study.{lists.get(pool, 'baselines')}"
                 elif n > getattr(self.pools, pool).n:
                     yield f"point {point} needs {n} images of pool {pool}, which holds {getattr(self.pools, pool).n}; raise pools.{pool}.n"
         if self.synth.hosts == "contralateral" and self.data.source == "cbis_ddsm":

@@ -61,6 +61,8 @@ def trainings(params: Params, real: int, generators: list[tuple[str, str]]) -> l
         step = _infill_gan(params, arch, labels)
         for stage in ("train_infill", "train_sham") if params.needs_healthy_generator else ("train_infill",):
             found.append(Training(f"{stage} {arch}, {labels}", 1, real, params.gen.train.iterations, step))
+    if params.study.rivals:
+        found.append(Training("train_diffusion", 1, real, params.diffusion.iterations, _diffusion(params)))
     step = _detector(params)
     for point in params.study.points:
         mixture = params.mixture(point)
@@ -158,6 +160,20 @@ def _infill_gan(params: Params, arch: str, labels: str) -> Step:
     step = _adversarial(painter, judge)
     seen = _perceptual(params)  # the real image forward, the painted one forward and back to its pixels
     return Step(step.flops + 3 * seen.flops, step.memory + seen.memory)
+
+
+def _diffusion(params: Params) -> Step:
+    import torch
+
+    from pipeline.diffusion import inpaint
+
+    given, side = params.diffusion, params.preprocess.patch_px
+    noisy, shown, times = (given.batch, 1, side, side), (given.batch, 3, side, side), (given.batch,)
+    step = _forward(
+        lambda: inpaint.Inpainter(side, given.width, given.prediction, given.steps, 1.0),
+        lambda net: net.predict(torch.empty(noisy), torch.empty(shown), torch.zeros(times)),
+    )
+    return Step(3 * step.flops, step.memory)
 
 
 def _adversarial(painter: Step, judge: Step) -> Step:

@@ -12,19 +12,22 @@ from pipeline.cli import stage_main
 
 if TYPE_CHECKING:
     from pipeline.params import Params
+    from pipeline.synthesis.inserting import Infiller
     from pipeline.synthesis.laws import SizeLaw
 
 
 def run(args: argparse.Namespace, params: "Params") -> None:
-    law = make("gan", Path("models/infill"), params, params.synth.keep, params.synth.contrast, labelled=True)
+    from pipeline.gan import infill
+
+    law = make("gan", infill.load(Path("models/infill")), params, params.synth.keep, params.synth.contrast)
     law.write(Path("models/sizes.json"))
 
 
-def make(name: str, model: Path, params: "Params", keep: float, contrast: float, labelled: bool) -> "SizeLaw":
-    """Write the pool `name` with the infilling generator in `model`; returns the law of its sizes."""
+def make(name: str, infiller: "Infiller", params: "Params", keep: float = 1.0, contrast: float = 1.0, labelled: bool = True) -> "SizeLaw":
+    """Write the pool `name` with a trained generator; returns the law of its sizes."""
     import torch
 
-    from pipeline.gan import infill, masks
+    from pipeline.gan import masks
     from pipeline.synthesis import inserting
     from pipeline.synthesis.pool import write
     from pipeline.synthesis.sources import Sources
@@ -37,7 +40,7 @@ def make(name: str, model: Path, params: "Params", keep: float, contrast: float,
     else:
         draw = inserting.MASKS[synth.masks](sources)
     placer = sources.placer(synth.hosts, synth.sizes, synth.position)
-    method = inserting.gan(sources, placer, infill.load(model), draw, synth.blend, keep, labelled, contrast)
+    method = inserting.gan(sources, placer, infiller, draw, synth.blend, keep, labelled, contrast)
     write(name, method, getattr(params.pools, name).n, params.seed, Path("data/pools") / name)
     return placer.sizes
 

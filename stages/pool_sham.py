@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def run(args: argparse.Namespace, params: "Params") -> None:
+    from pipeline.gan import infill
     from stages.pool_gan import make
 
-    make("sham", Path("models/sham"), params, keep=1.0, contrast=1.0, labelled=False)
+    make("sham", infill.load(Path("models/sham")), params, labelled=False)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,8 @@ RUN = {
     r"dvc exp run .*data.source=(table|cbis_ddsm).*": (HOUR, "data.source=table"),
     r"dvc exp run .*faint.*": ("tests/synthesis/test_doc_example.py", "faint"),
     r"dvc exp run .*my_detector.py": ("tests/test_docs.py", "my_detector.py"),
+    r"\.venv/bin/pip install diffusers": None,  # optional; CI has it not
+    r"dvc exp run .*study.rivals.*": ("tests/test_pipeline.py", "study.rivals=[diffusion]"),
     r"dvc exp show .*": (HOUR, "dvc exp show"),
     r"dvc metrics diff": (HOUR, "dvc metrics diff"),
     r"dvc plots diff crn": (HOUR, "dvc plots diff crn"),

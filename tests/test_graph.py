@@ -37,13 +37,16 @@ def test_code_deps_are_used(name):
 
 GENERATORS = {"train_infill", "train_sham"}  # the second one trains nothing unless it is needed
 READERS = {
-    **dict.fromkeys(("gen.arch", "gen.labels", "gen.margin", "gen.noise", "gen.loss", "gen.unet"), GENERATORS),
+    **dict.fromkeys(("gen.arch", "gen.labels", "gen.noise", "gen.loss", "gen.unet"), GENERATORS),
+    "gen.margin": GENERATORS | {"train_diffusion"},
+    "diffusion": {"train_diffusion"},
     "gen.spade": set(),  # of the architecture that is not chosen
-    "synth.masks": {"pool_gan", "pool_sham", "quality"},
-    "synth.keep": {"pool_gan", "pool_sham"},
-    "synth.contrast": {"pool_gan", "pool_sham"},
-    "synth.hosts": {"train_sham", "hosts", "pool_gan", "pool_sham", "pool_baseline", "quality"},
+    "synth.masks": {"pool_gan", "pool_sham", "pool_diffusion", "quality"},
+    "synth.keep": {"pool_gan", "pool_sham", "pool_diffusion"},
+    "synth.contrast": {"pool_gan", "pool_sham", "pool_diffusion"},
+    "synth.hosts": {"train_sham", "hosts", "pool_gan", "pool_sham", "pool_diffusion", "pool_baseline", "quality"},
     "study.controls": {"train_sham", "evaluate"},
+    "study.rivals": {"evaluate"},
 }
 
 

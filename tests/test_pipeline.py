@@ -82,6 +82,45 @@ def test_other_generator_reruns_no_detector_without_its_images(tiny):
     assert tiny.repro() == set()
 
 
+STALE = """
+from pathlib import Path
+from pipeline.profile import write
+from pipeline.schedule import state
+
+before = Path("params.yaml").read_bytes()
+for key, value in (("arch", "spade"), ("labels", "two"), ("margin", 316)):
+    write({"gen": {key: value}}, Path("params.yaml"))
+    graph, changed = state()
+    print(key, *sorted(changed - {"report"}))
+    Path("params.yaml").write_bytes(before)
+print("behind", *sorted(one for one in graph if "train_infill" in graph[one]))
+"""
+
+
+def test_each_param_of_the_generator_alone_makes_its_trainings_stale_and_nothing_else(tiny):
+    """train_sham trains nothing here. What then reruns for real is the test above's; the report lists all params."""
+    found = [line.split() for line in tiny.call(sys.executable, "-c", STALE).splitlines()]
+    assert found == [
+        *([key, "train_infill", "train_sham"] for key in ("arch", "labels", "margin")),
+        ["behind", "pool_gan", "quality", "report"],
+    ]
+
+
+def test_the_diffusion_pool_is_built_where_it_is_asked_for_and_reruns_no_other_cell(tiny):
+    pytest.importorskip("diffusers")
+    changed = ("study.rivals=[diffusion]", "study.points=[real, traditional_4, gan_4, diffusion_4]")
+    again = ran(tiny.call("dvc", "exp", "run", "--name", "rival", *(part for one in changed for part in ("--set-param", one))))
+    cells = {f"{stage}@diffusion_4-0" for stage in ("train_detector", "detect")}
+    trainsets = {f"trainset@{point}" for point in ("real", "traditional_4", "gan_4", "diffusion_4")}
+    assert again == {"train_diffusion@diffusion", "pool_diffusion@diffusion", *trainsets, *cells, "evaluate", "report"}
+    pools = [json.loads((tiny.root / f"data/pools/{name}/annotations.json").read_text())["images"] for name in ("gan", "diffusion")]
+    assert [[one[key] for key in ("host", "centre", "patch_size")] for one in pools[0]] == [
+        [one[key] for key in ("host", "centre", "patch_size")] for one in pools[1]
+    ]
+    tiny.call("git", "reset", "--hard", "--quiet")
+    tiny.call("dvc", "checkout", "--quiet")
+
+
 def test_sham_and_painted_hosts_train_their_generator_when_they_are_asked_for(tiny):
     assert json.loads((tiny.root / "models/sham/meta.json").read_text()) == {"trained": False}
     write({"study": {"controls": ["sham"]}, "pools": {"sham": {"n": 4}}, "synth": {"hosts": "inpainted"}}, tiny.root / "params.yaml")

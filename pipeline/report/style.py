@@ -31,6 +31,7 @@ ARMS = {
     "blob": Look("blobs", "#8A8A8A", "<"),
     "hosts": Look("hosts, unlabelled", "#56B4E9", "P"),
     "sham": Look("sham, unlabelled", "#6A3D9A", ">"),
+    "diffusion": Look("diffusion", "#B2182B", "*"),
 }
 OTHER = ("#7A4F2B", "p")
 VARIANTS = (("#0072B2", "D"), ("#D55E00", "X"), ("#CC79A7", "v"), ("#56B4E9", "P"), ("#6A3D9A", ">"), ("#8A8A8A", "<"), ("#009E73", "^"))

@@ -20,11 +20,11 @@ def test_trainings_of_other_settings_are_not_taken_for_these(tmp_path):
 
 
 def test_settings_are_those_of_the_generator(tmp_path):
-    args = arguments(tmp_path, "--patch-px", "128", "--height", "1600", "--no-seam")
+    args = arguments(tmp_path, "--patch-px", "128", "--no-seam")
     best, paper = (synthesis.settings(args, name) for name in ("best", "two_crn"))
     assert (best.synth.keep, best.synth.contrast, best.gen.arch, best.gen.labels) == (0.25, 1.2, "unet", "tri")
     assert (paper.synth.keep, paper.synth.contrast, paper.gen.arch, paper.gen.labels) == (1, 1, "crn", "two")
-    assert (best.preprocess.patch_px, best.preprocess.height) == (128, 1600) and not best.needs_healthy_generator
+    assert (best.preprocess.patch_px, best.preprocess.height) == (128, 800) and not best.needs_healthy_generator
     assert synthesis.settings(arguments(tmp_path), "best").needs_healthy_generator
 
 
