@@ -42,6 +42,7 @@ def run(args: argparse.Namespace, params: "Params") -> None:
     import sys
 
     from pipeline.comparison import packed
+    from pipeline.comparison.experiments import holds
     from pipeline.params import check, read_yaml
     from pipeline.profile import applied, merge
     from pipeline.schedule import at_once, module
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace, params: "Params") -> None:
         check(merge(base, overlay))
     for number, (name, overlay) in enumerate(experiments, 1):
         path = args.out / f"{name}{packed.ENDING}"
-        done = path.is_file() and packed.unpack(path).params == merge(base, overlay)
+        done = path.is_file() and holds(merge(base, overlay), packed.unpack(path).params)
         logging.info("%d of %d: %s %s", number, len(experiments), path, "is there" if done else "runs")
         if done or args.dry:
             continue

@@ -60,6 +60,19 @@ def test_it_goes_on_where_it_stopped_and_leaves_the_params_alone(folder):
     assert kept.name == "25-0" and kept.params["split"]["train_fraction"] == 0.25
 
 
+def test_what_an_earlier_version_packed_is_not_run_again(folder):
+    where, ran, _ = folder
+    for known in (False, True):
+        with pytest.raises(SystemExit):
+            study.run(arguments(where, folds=[0]), load())
+        if not known:
+            path = where / "out" / f"100-0{packed.ENDING}"
+            earlier = packed.unpack(path)
+            del earlier.params["diffusion"]
+            packed.pack(earlier, path.parent)
+    assert len(ran) == 1
+
+
 def test_changed_params_run_again(folder):
     where, ran, _ = folder
     for lr in (0.001, 0.002):

@@ -98,10 +98,20 @@ def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differing(experiments: Sequence[Experiment]) -> list[str]:
-    """Dotted keys of the params in which the experiments differ, in the order of params.yaml."""
+    """Dotted keys of the params in which the experiments differ, in the order of params.yaml.
+
+    That one of them lacks a key, which is of a later version then, is no difference.
+    """
     every = [flat(one.params) for one in experiments]
     keys = dict.fromkeys(key for one in every for key in one)
-    return [key for key in keys if len({str(one.get(key)) for one in every}) > 1]
+    return [key for key in keys if len({str(one[key]) for one in every if key in one}) > 1]
+
+
+def holds(params: Any, earlier: Any) -> bool:
+    """Whether `params` say all that `earlier` ones say, to which a later version may have added keys."""
+    if isinstance(params, dict) and isinstance(earlier, dict):
+        return all(key in params and holds(params[key], value) for key, value in earlier.items())
+    return bool(params == earlier)
 
 
 def listed(root: Path = Path()) -> list[str]:

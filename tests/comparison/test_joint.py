@@ -1,13 +1,15 @@
 """Experiments joined: what is shared, what is told apart, and numbers that can be counted on the fingers."""
 
 import csv
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.comparison import joint
-from pipeline.comparison.experiments import Experiment
+from pipeline.comparison.experiments import Experiment, differing, holds
 from pipeline.errors import PipelineError
 from pipeline.params import Params, check, read_yaml
 from pipeline.profile import merge
@@ -99,6 +101,18 @@ def test_folds_are_pooled_over_all_patients():
     assert tables.metrics["points"]["real"]["mean"]["recall"]["value"] == pytest.approx(14 / 40)
     assert tables.metrics["points"]["gan_4"]["mean"]["recall"]["value"] == pytest.approx(20 / 40)
     assert "folds 0, 1 of 5 pooled" in comparison.remarks(group)[0]
+
+
+def test_params_that_an_earlier_version_did_not_have_are_no_difference():
+    folds = [experiment(f"fold{k}", {"real": 4}, {"split": {"scheme": "kfold", "fold": k}}, patients=f"f{k}p") for k in (0, 1)]
+    folds[0] = replace(folds[0], params=deepcopy(folds[0].params))
+    del folds[0].params["diffusion"], folds[0].params["gen"]["grain"]
+    (group,) = joint.join(folds)
+    assert [len(family.folds) for family in group.families] == [2]
+    other = experiment("other", {"real": 5}, {"split": {"scheme": "kfold", "fold": 1}, "gen": {"grain": 2.0}}, patients="f1p")
+    assert differing([*folds, other]) == ["gen.grain"]
+    assert holds(folds[1].params | {"split": 0}, folds[0].params | {"split": 0}) and not holds(folds[0].params, folds[1].params)
+    assert not holds(other.params, folds[1].params)
 
 
 def test_folds_that_share_patients_are_refused():
