@@ -3,8 +3,10 @@
 What is denoised is not the patch but what a mass adds to the tissue that closes its hole smoothly (`layers.interpolated`), in
 units of its spread in the training patches, and within the mask alone. So the tissue around comes out as it went in, and the
 model need not learn tissue that it is given. It sees that closed tissue, the mask and the margin (the tri-label) beside the
-noisy mass. Ho et al. 2020 (training), Song et al. 2021 (DDIM sampling), Salimans and Ho 2022 (v-prediction), Nichol and Dhariwal
-2021 (cosine schedule).
+noisy mass. What is sampled gets grain, as what a GAN paints does (`layers.grain`), but less of it.
+
+Ho et al. 2020 (training), Song et al. 2021 (DDIM sampling), Salimans and Ho 2022 (v-prediction), Nichol and Dhariwal 2021
+(cosine schedule).
 """
 
 from pathlib import Path
@@ -33,7 +35,8 @@ FACTORS = (1, 2, 2, 4, 4, 4, 4)  # channels of the resolutions, from the finest,
 LARGEST = 4.0  # of what is denoised, in its standard deviations: beyond it a sample is cut while it forms
 CLIP = 1.0  # largest norm of the gradients
 GROUPS = 8  # of channels that are normalised together; widths are multiples of it
-FIXED: dict[str, Any] = {"labels": "tri", "noise": "mask", "grain": 0.0}  # as of the block `gen`; fine structure is sampled
+# As of the block `gen`. Grain: a short training leaves the finest structure too faint (docs/results/synthesis/trials.md).
+FIXED: dict[str, Any] = {"labels": "tri", "noise": "mask", "grain": 0.3}
 
 
 def library() -> Any:
