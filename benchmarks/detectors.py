@@ -137,16 +137,16 @@ def found_by(args: argparse.Namespace) -> str:
     return f"{result['n_lesions']} masses of new phantom patients, {params.evaluate.hit}\n\n{tuning.table(result)}"
 
 
-def rows(found: dict[str, tuple[list[float], list[float]]], made: Actions) -> list[str]:
-    """A Markdown table; ratios are to Light-Head. GFLOP: of convolutions and matrix products."""
+def rows(found: dict[str, tuple[list[float], list[float]]], operations: dict[str, tuple[float, float]]) -> list[str]:
+    """A Markdown table; ratios are to Light-Head. operations: of convolutions and matrix products, in GFLOP."""
     lines = ["| detector | step, ms | ratio | GFLOP | GFLOP/s | image, ms | ratio | GFLOP | GFLOP/s |", f"|{'---|' * 9}"]
     first = found[ARCHS[0]]
     for arch, columns in found.items():
         cells = []
-        for column, reference, action in zip(columns, first, made[arch], strict=True):
+        for column, reference, done in zip(columns, first, operations[arch], strict=True):
             ratios = [a / b for a, b in zip(column, reference, strict=True)]
             quarters = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
-            middle, done = statistics.median(column), flops(action) / 1e9
+            middle = statistics.median(column)
             cells += [f"{1000 * middle:.0f}", f"{quarters[1]:.2f} ({quarters[0]:.2f} to {quarters[2]:.2f})"]
             cells += [f"{done:.1f}", f"{done / middle:.0f}"]
         lines.append(f"| {arch} | {' | '.join(cells)} |")
@@ -187,7 +187,7 @@ def main() -> None:
         f"{name}; ResNet-{args.depth}, width {args.width}; input {args.size[0]} x {args.size[1]} px, batch {args.batch}, {args.precision}, "
         f"{args.rois} proposals; medians of {args.rounds} interleaved rounds, quartiles of the ratios in brackets\n"
     )
-    print("\n".join(rows(found, acting)))
+    print("\n".join(rows(found, {arch: (flops(step) / 1e9, flops(look) / 1e9) for arch, (step, look) in acting.items()})))
     if args.json:
         args.json.write_text(json.dumps({arch: {"step": step, "image": image} for arch, (step, image) in found.items()}, indent=1))
     if args.train:
