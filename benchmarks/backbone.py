@@ -48,16 +48,15 @@ def section(rounds: int) -> list[str]:
     changes = {"backbone": "efficientnet_lite0", "stride": 16, "anchors": [12, 20, 32, 52]}
     step, look = detectors.actions(load(Path("params.yaml")).detector.model_copy(update=changes), args, "cpu")
     lines = ["| what | ours, ms | plain, ms | ratio | GFLOP | GFLOP/s | of the convolution |", "|---|---|---|---|---|---|---|"]
-    peak = convolution(torch.bfloat16)
+    peak, image = convolution(torch.bfloat16), flops(plain(look)) / 1e9  # what the network asks for, not what our kernels do instead
     # a step: forward once and two gradients, of every image (PyTorch's counter knows no groups in the gradients)
     for name, action, passes in (("training step", step, 3 * args.batch), ("image", look, 1)):
         found = take_turns({"ours": action, "plain": plain(action)}, rounds, 3)
         middle = {key: statistics.median(values) for key, values in found.items()}
-        done = passes * flops(plain(look)) / 1e9  # what the networks ask for, not what our kernels do instead
-        speed = done / middle["ours"]
+        speed = passes * image / middle["ours"]
         lines.append(
             f"| {name} | {1000 * middle['ours']:.0f} | {1000 * middle['plain']:.0f} | {ratio(found['ours'], found['plain'])} "
-            f"| {done:.2f} | {speed:.0f} | {speed / peak:.0%} |"
+            f"| {passes * image:.2f} | {speed:.0f} | {speed / peak:.0%} |"
         )
     return lines
 

@@ -61,15 +61,17 @@ def main() -> None:
             (folder / f"{name}.json").write_text(json.dumps(value))
         if args.files:
             return
-        files = [(folder / f"{name}.json").read_bytes() for name in ("gt", "detections")]
         start = time.perf_counter()
+        truth, found = read(folder / "gt.json", folder / "detections.json")
+        ready = time.perf_counter()
+        result = evaluate(truth, found, Rules(parse_hit("iou:0.5")), args.resamples, seed=0)
+        done = time.perf_counter()
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        files = [(folder / f"{name}.json").read_bytes() for name in ("gt", "detections")]
+        begun = time.perf_counter()
         for file in files:
             json.loads(file)
-        parsed, start = time.perf_counter() - start, time.perf_counter()
-        truth, found = read(folder / "gt.json", folder / "detections.json")
-    ready = time.perf_counter()
-    result = evaluate(truth, found, Rules(parse_hit("iou:0.5")), args.resamples, seed=0)
-    done = time.perf_counter()
+        parsed = time.perf_counter() - begun
     print(f"{result['n_images']} images, {result['n_lesions']} lesions, {result['n_detections']} boxes, {args.resamples} resamples")
     # what a resample has to touch: a weight for each patient, lesion and false positive; all of it at the speed of memory
     touched = 8 * args.resamples * (result["n_images"] // 2 + result["n_lesions"] + result["n_detections"])
@@ -77,7 +79,7 @@ def main() -> None:
     print(f"evaluation {done - ready:.2f} s; a weight for each patient, lesion and box in each resample is {touched / 1e9:.1f} GB,")
     speed = memory()
     print(f"of which this machine copies {speed:.0f} GB/s: {touched / speed / 1e9:.2f} s")
-    print(f"largest memory of this process, making the study too: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    print(f"largest memory of this process, making the study too: {largest:.2f} GiB")
     print(f"sensitivity at 1 FP/image {result['sensitivity_at']['1']:.4f} {result['ci95']['sensitivity_at']['1']}")
 
 

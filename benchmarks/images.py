@@ -136,7 +136,6 @@ def untrained(gen: Any) -> Any:
     from pipeline.gan.patchgan import PatchGAN
     from pipeline.preprocess.trilabel import CHANNELS
 
-    torch.set_num_threads(1)
     network = infill.build(gen.arch, gen.labels, PATCH, getattr(gen, gen.arch).width, gen.noise)
     judge = PatchGAN(CHANNELS[gen.labels], PATCH, gen.train.discriminator_width)
     meta = {**gen.model_dump(include={"arch", "labels", "margin", "noise", "grain"}), "patch_px": PATCH, "patients": []}
@@ -188,7 +187,10 @@ def main() -> None:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--patients", type=int, nargs=2, default=(40, 14), metavar=("N", "N"), help="at 800 and at 4,000 px (default: 40 14)")
     args = made.parse_args()
+    import torch
+
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     print("\n".join(section(dict(zip((800, 4000), args.patients, strict=True)))))
 
 

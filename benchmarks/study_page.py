@@ -18,9 +18,10 @@ from pipeline.comparison.experiments import Experiment
 from pipeline.errors import PipelineError
 from pipeline.evaluation.froc import OPERATING_POINTS, without_nan
 from pipeline.io import read_json, write_json, write_text
-from pipeline.markdown import table
+from pipeline.markdown import interval, table
 from pipeline.params import load
 from pipeline.report.comparison import rules
+from pipeline.report.quality import by_key
 from pipeline.schedule import module
 
 SEQUENCE, RESAMPLES = (0.25, 1.0), 2000  # of the protocol
@@ -30,7 +31,7 @@ HITS = {
     "sens_at_1fp_iou0.5_image": "1 FP, IoU 0.5",
     "sens_at_1fp_centre_image": "1 FP, centre",
 }
-QUALITY: dict[str, Callable[[dict[str, Any]], float | None]] = {
+QUALITY: dict[str, Callable[[dict[str, Any]], float]] = {
     "classifier AUC, GAN": lambda q: q["classifier"]["gan"]["auc"],
     "copy-paste": lambda q: q["classifier"]["copy_paste"]["auc"],
     "real": lambda q: q["classifier"]["real"]["auc"],
@@ -38,21 +39,10 @@ QUALITY: dict[str, Callable[[dict[str, Any]], float | None]] = {
     "share of copies, GAN": lambda q: q["copies"]["gan"]["share"],
     "KID, GAN": lambda q: q["distances"]["gan"]["kid"],
     "FID, GAN": lambda q: q["distances"]["gan"]["fid"],
-    "LPIPS, reconstruction": lambda q: lpips(q, "reconstruction", "generated"),
-    "LPIPS, pairs": lambda q: lpips(q, "unpaired", "generated"),
-    "LPIPS, pairs of real": lambda q: lpips(q, "unpaired", "real"),
+    "LPIPS, reconstruction": lambda q: by_key(q)["reconstruction", "patch", "generated"].value,
+    "LPIPS, pairs": lambda q: by_key(q)["unpaired", "patch", "generated"].value,
+    "LPIPS, pairs of real": lambda q: by_key(q)["unpaired", "patch", "real"].value,
 }
-
-
-def lpips(quality: dict[str, Any], protocol: str, what: str) -> float | None:
-    """Of whole patches; None where it was not measured."""
-    rows = (row for row in quality["comparisons"] if (row["protocol"], row["what"], row["area"]) == (protocol, what, "patch"))
-    return next((float(row["lpips"]) for row in rows), None)
-
-
-def interval(value: float, ci95: Sequence[float | None]) -> str:
-    low, high = ci95
-    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def levels(points: dict[str, Any]) -> str:
@@ -87,7 +77,7 @@ def quality(experiments: Iterable[Experiment]) -> str:
     return table(["experiment", *QUALITY], rows)
 
 
-def measured(found: dict[str, Any], read: Callable[[dict[str, Any]], float | None]) -> float | None:
+def measured(found: dict[str, Any], read: Callable[[dict[str, Any]], float]) -> float | None:
     try:
         return read(found)
     except KeyError:

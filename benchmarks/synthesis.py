@@ -185,16 +185,13 @@ def over_seeds(values: Sequence[float]) -> dict[str, Any]:
 
 def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, Any]:
     """Measures of every generator over its trainings, and of the controls."""
-    reports = {name: [read_json(measured(args, name, seed) / "quality.json") for seed in args.seeds] for name in generators}
+    from pipeline.report.quality import by_key
 
-    def lpips(report: Any, what: str, protocol: str, area: str) -> float:
-        return next(
-            float(row["lpips"]) for row in report["comparisons"] if (row["what"], row["protocol"], row["area"]) == (what, protocol, area)
-        )
+    reports = {name: [read_json(measured(args, name, seed) / "quality.json") for seed in args.seeds] for name in generators}
 
     def block(runs: list[Any], what: str, arm: str) -> dict[str, Any]:
         protocols = [one for one in LPIPS if what in ("generated",) or one[0] == "unpaired"]
-        found = {f"lpips_{p}_{a}": over_seeds([lpips(run, what, p, a) for run in runs]) for p, a in protocols}
+        found = {f"lpips_{p}_{a}": over_seeds([by_key(run)[p, a, what].value for run in runs]) for p, a in protocols}
         found |= {key: over_seeds([run["distances"][arm][key] for run in runs]) for key in DISTANCES}
         found["classifier_auc"] = over_seeds([run["classifier"][arm]["auc"] for run in runs])
         if arm in runs[0]["copies"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.io import write_json, write_text
-from pipeline.markdown import table
+from pipeline.markdown import interval, table
 
 DISTANCES = ("kid", "fid", "precision", "recall", "density", "coverage")
 LPIPS = [(protocol, area) for protocol in ("reconstruction", "unpaired") for area in ("patch", "region")]
@@ -59,9 +59,7 @@ def _figure(results: dict[str, Any], out: Path) -> None:
 
 
 def _shown(one: dict[str, Any] | None) -> str:
-    if one is None:
-        return ""
-    return f"{one['mean']:.3f}" + ("" if one["ci_low"] is None else f" [{one['ci_low']:.3f}, {one['ci_high']:.3f}]")
+    return "" if one is None else interval(one["mean"], (one["ci_low"], one["ci_high"]))
 
 
 def _seam(auc: dict[str, Any] | None) -> str:

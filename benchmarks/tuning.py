@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.cells import Cell, run_all
 from pipeline.cli import guarded, parser
 from pipeline.errors import PipelineError, raise_all
+from pipeline.markdown import interval
 from pipeline.params import Params, check, read_yaml
 
 RESAMPLES = 2000
@@ -182,9 +183,8 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _shown(block: dict[str, Any], key: str, name: str, sign: str = "") -> str:
-    value, (low, high) = block[name][key], block[name]["ci95"]
-    interval = f" [{low:{sign}.3f}, {high:{sign}.3f}]" if name in WITH_INTERVAL and None not in (low, high) else ""
-    return "undefined" if value is None else f"{value:{sign}.3f}{interval}"
+    value, ci95 = block[name][key], block[name]["ci95"] if name in WITH_INTERVAL else (None, None)
+    return "undefined" if value is None else interval(value, ci95, sign)
 
 
 def write(out: Path, result: dict[str, Any], arms: Sequence[Arm], heading: str) -> None:

@@ -321,8 +321,12 @@ class Params(Block):
         """Whether a generator of healthy tissue is trained: for the pool sham, or for hosts whose masses are painted over."""
         return "sham" in self.study.controls or self.synth.hosts == "inpainted"
 
+    @property
+    def built_pools(self) -> set[str]:
+        """Names of the pools that have a stage."""
+        return {"traditional", "gan", *self.study.baselines, *self.study.controls, *self.study.rivals}
+
     def _offences(self) -> Any:
-        built = {"traditional", "gan", *self.study.baselines, *self.study.controls, *self.study.rivals}
         lists = {"sham": "controls", "diffusion": "rivals"}
         for name in self.study.points:
             if name not in self.curve:
@@ -333,7 +337,7 @@ class Params(Block):
             for pool, n in self.curve.get(point, {}).items():
                 if pool not in type(self.pools).model_fields:
                     yield f"point {point} names pool {pool}; pools are {', '.join(type(self.pools).model_fields)}"
-                elif pool not in built:
+                elif pool not in self.built_pools:
                     yield f"point {point} needs pool {pool}; add {pool} to study.{lists.get(pool, 'baselines')}"
                 elif n > getattr(self.pools, pool).n:
                     yield f"point {point} needs {n} images of pool {pool}, which holds {getattr(self.pools, pool).n}; raise pools.{pool}.n"

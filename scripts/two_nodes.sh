@@ -5,9 +5,9 @@
 # (on a machine that does nothing else).                                      scripts/two_nodes.sh --speed [FOLDER [PROFILE]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-speed=; if [ "${1:-}" = --speed ]; then speed=1; shift; fi
-here=$PWD folder=$(realpath -m "${1:-build/two-nodes}") profile=${2:-${speed:+smoke}} ray=2.60.0
-profile=${profile:-tiny}
+speed= profile=tiny
+if [ "${1:-}" = --speed ]; then speed=1 profile=smoke; shift; fi
+here=$PWD folder=$(realpath -m "${1:-build/two-nodes}") profile=${2:-$profile} ray=2.60.0
 rm -rf "$folder" && mkdir -p "$folder"
 "$here/.venv/bin/python" -m venv "$folder/venv"  # Ray is no dependency: it goes beside the packages of .venv
 echo "$("$here/.venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')" > "$folder/venv/lib/$(ls "$folder/venv/lib")/site-packages/main.pth"

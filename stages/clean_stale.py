@@ -21,10 +21,9 @@ def arguments(made: argparse.ArgumentParser) -> None:
 def stale(params: "Params", root: Path = Path()) -> list[Path]:
     """Files and folders that no stage of this params.yaml writes."""
     points, seeds = set(params.study.points), {str(seed) for seed in params.study.seeds}
-    pools = {"traditional", "gan", *params.study.baselines, *params.study.controls, *params.study.rivals}
     known = [
         (root / "data/trainsets", points, None),
-        (root / "data/pools", pools, None),
+        (root / "data/pools", params.built_pools, None),
         (root / "models/detector", points, seeds),
         (root / "predictions", points, {f"{seed}{end}" for seed in seeds for end in (".json", ".val.json")}),
     ]

@@ -22,11 +22,10 @@ from torch import Tensor, nn
 
 from pipeline import resume, version
 from pipeline.errors import PipelineError
-from pipeline.gan import infill, layers, models, patches, variety
+from pipeline.gan import infill, layers, models, patches
 from pipeline.gan.snapshots import Shown, Snapshots
 from pipeline.params import Diffusion, Gen, Runtime
 from pipeline.preprocess.trilabel import tri_label
-from pipeline.rng import generator
 from pipeline.training import engine, parallel
 
 TIMES = 1000  # noise levels in training
@@ -154,7 +153,7 @@ def train(
         **made,
         "spread": spread(real, gen.margin / 256),
         "patch_px": real.patch_px,
-        "patients": sorted({*real.patients}),
+        "patients": sorted({*real.patients, *real.donors}),
         "iterations": diffusion.iterations,
         "seed": seed,
     }
@@ -179,17 +178,9 @@ def train(
     )
     if not is_main_process():
         return
-    meta["variety"] = _variety(Painter(model.generator, meta), real, seed, folder / "losses.csv")
+    meta["variety"] = infill.checked_variety(Painter(model.generator, meta), real, seed, folder / "losses.csv")
     models.write(target, model.generator, meta, folder / "losses.csv", shown.sheet(model.generator, folder))
     resume.done(folder)
-
-
-def _variety(painter: "Painter", real: patches.Patches, seed: int, losses: Path) -> float | None:
-    """How much painted masses vary, as a share of the real ones (`variety`)."""
-    images, masks = real.images[: variety.SHOWN], real.masks[: variety.SHOWN]
-    noise = generator(seed, "variety").random(images.shape, np.float32)
-    painted = painter.fill(images, masks, noise)
-    return variety.check("masses", variety.of_masses(painted, masks), variety.of_masses(images, masks), losses)
 
 
 def load(folder: Path) -> "Painter":

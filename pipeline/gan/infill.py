@@ -157,13 +157,13 @@ def train(
     )
     if not is_main_process():
         return
-    meta["variety"] = _variety(Infiller(gan.generator, meta, gan.discriminator), real, seed, folder / "losses.csv")
+    meta["variety"] = checked_variety(Infiller(gan.generator, meta, gan.discriminator), real, seed, folder / "losses.csv")
     models.write(target, gan.generator, meta, folder / "losses.csv", shown.sheet(gan.generator, folder), gan.discriminator)
     resume.done(folder)
 
 
-def _variety(infiller: "Infiller", real: patches.Patches, seed: int, losses: Path) -> float | None:
-    """How much painted masses vary, as a share of the real ones (`variety`)."""
+def checked_variety(infiller: "Infiller", real: patches.Patches, seed: int, losses: Path) -> float | None:
+    """How much painted masses vary, as a share of the real ones (`variety`). Raises PipelineError where they are all the same."""
     images, masks = real.images[: variety.SHOWN], real.masks[: variety.SHOWN]
     noise = np.stack([generator(seed, "variety", item).random(images.shape[1:], np.float32) for item in range(len(images))])
     painted = infiller.fill(images, masks, noise)

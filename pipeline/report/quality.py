@@ -65,7 +65,7 @@ def _hosts(measured: Any, kind: str) -> Table:
 
 def lpips_rows(measured: Any) -> list[tuple[str, str]]:
     """(name, value beside its floor or ceiling) of the whole-patch LPIPS of both protocols, for Table 1."""
-    found = _by_key(measured)
+    found = by_key(measured)
     rows = []
     for protocol, title in PROTOCOLS.items():
         beside = [
@@ -82,7 +82,8 @@ def definitions(measured: Any) -> list[tuple[str, str]]:
     return [*((term, f"{measured['definitions'][key]}.") for key, term in TERMS.items()), *realism.definitions(measured)]
 
 
-def _by_key(measured: Any) -> dict[tuple[str, str, str], Estimate]:
+def by_key(measured: Any) -> dict[tuple[str, str, str], Estimate]:
+    """LPIPS of a quality.json by (protocol, area, what)."""
     return {
         (one["protocol"], one["area"], one["what"]): Estimate(one["lpips"], one["ci_low"], one["ci_high"])
         for one in measured["comparisons"]
@@ -90,7 +91,7 @@ def _by_key(measured: Any) -> dict[tuple[str, str, str], Estimate]:
 
 
 def _lpips(measured: Any) -> Table:
-    found = _by_key(measured)
+    found = by_key(measured)
     sizes = {(one["protocol"], one["area"]): (one["n"], one["patients"]) for one in measured["comparisons"]}
     rivals = {what: name for what, name in RIVALS.items() if any(key[2] == what for key in found)}
     shown = {**COLUMNS, **rivals}
