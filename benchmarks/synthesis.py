@@ -1,15 +1,16 @@
 """The paper's four infilling generators on real masses, several trainings each, and every measure of how real they look.
 
-    python -m benchmarks.synthesis --data ../shared/data/cbis-ddsm --seeds 0 1 2 --iterations 3500 --out docs/results/synthesis
+    python -m benchmarks.synthesis --data ../shared/data/cbis-ddsm --seeds 0 1 2 --out docs/results/synthesis
 
 DATA is a folder with cases.csv, as data.source table reads it. Settings are params.yaml with the profile cbis-cpu, mammograms
 800 px high and patches of 64 px, which is about the true size of a padded mass there; the painted masses of the paper's generators
 are all kept, and as strong as painted (`CHOSEN` has what differs for `best`). Everything learns from masses of training patients
 of split.fold 0 alone, and is compared with those of --held-out: `val`, whose patients all choices are made on, or, once, `test`.
-Each training is a process with one thread, --jobs of them at once; all of it can be interrupted and called again, and what is
-measured already is kept for each --held-out and --n. Writes OUT: README.md, results.json and figures.
-What a person saw goes into OUT/NOTES.md, which is put at the end of README.md. Patches that hold nearly every mass without making it
-smaller (these films are 800 px high; more height would enlarge them), one training:
+Each training is a process with one thread, --jobs of them at once; all of it can be interrupted and called again. The measures of a
+training are kept as OUT/measures/<generator>-<seed>.json, and what is there is not trained again: with all of them there, OUT is
+made anew without DATA. Writes OUT: README.md, results.json and figures. What a person saw goes into OUT/NOTES.md, which is put at
+the end of README.md. Patches that hold nearly every mass without making it smaller (these films are 800 px high; more height would
+enlarge them), one training:
 
     python -m benchmarks.synthesis --data DATA --patch-px 128 --no-seam --seeds 0 --generators tri_unet best \\
         --work build/synthesis-128 --out docs/results/synthesis/128
@@ -55,7 +56,7 @@ def settings(args: argparse.Namespace, generator: str) -> Params:
     """params.yaml with the profile and the arguments of this run."""
     plain = {"keep": 1.0, "contrast": 1.0}
     overlay = {
-        "runtime": {"threads": 1, "workers": 0},
+        "runtime": {"threads": 1, "precision": "fp32", "workers": 0},  # fp32: not every processor has bf16
         "data": {"root": str(args.data)},
         "preprocess": {"height": args.height, "patch_px": args.patch_px},
         "masks": {"iterations": args.mask_iterations},
@@ -100,46 +101,76 @@ def prepare(args: argparse.Namespace) -> None:
         infill.train(tissue, work / "weights", *where)
 
 
+TRAINED = ("data", "height", "patch_px", "iterations", "mask_iterations")  # arguments that a training depends on
+
+
 def _same_study(args: argparse.Namespace) -> None:
     """Raises PipelineError where --work holds trainings of other settings, which would be taken for those of this call."""
-    asked = {name: str(getattr(args, name)) for name in ("data", "height", "patch_px", "iterations", "mask_iterations")}
+    asked = {name: str(getattr(args, name)) for name in TRAINED}
     path = args.work / "study.json"
     held = read_json(path) if path.is_file() else asked
-    raise_all(
-        [f"--{name.replace('_', '-')}: {held[name]} there, {value} here" for name, value in asked.items() if held[name] != value],
-        f"{args.work} holds a study with other settings; name another --work",
-    )
+    raise_all(_differing(held, asked), f"{args.work} holds a study with other settings; name another --work")
     write_json(path, asked)
 
 
+def _differing(held: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    return [f"--{name.replace('_', '-')}: {held[name]} there, {value} here" for name, value in asked.items() if held[name] != value]
+
+
+def kept(args: argparse.Namespace, generator: str, seed: int) -> dict[str, Any] | None:
+    """What OUT holds of one training: study, masses, quality. Raises PipelineError where it was made with other settings."""
+    path = _kept_path(args, generator, seed)
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = read_json(path)
+    raise_all(_differing(found["study"], _study(args)), f"{path} is of a study with other settings; name another --out")
+    return found
+
+
+def _kept_path(args: argparse.Namespace, generator: str, seed: int) -> Path:
+    path: Path = args.out / "measures" / f"{generator}-{seed}.json"
+    return path
+
+
+def _study(args: argparse.Namespace) -> dict[str, Any]:
+    """What measures depend on besides generator, seed and data."""
+    return {name: getattr(args, name) for name in (*TRAINED[1:], "n", "held_out", "seam")}
+
+
 def measured(args: argparse.Namespace, generator: str, seed: int) -> Path:
-    """Where the measures of one training lie."""
-    folder: Path = args.work / "cells" / generator / str(seed) / f"quality_{args.held_out}_{args.n}"
+    """Where measures and figures of one training lie while the study runs."""
+    folder: Path = args.work / "cells" / generator / str(seed) / "quality"
     return folder
 
 
+def trained(args: argparse.Namespace, generator: str, seed: int) -> Path:
+    """Folder of the generator that was trained for it, after its training where there is none."""
+    from pipeline.gan import infill, patches
+
+    name, params, work = trained_as(generator), settings(args, generator), args.work
+    model: Path = work / "cells" / name / str(seed) / "models/infill"
+    if not (model / "meta.json").is_file():
+        real = patches.read(work / "prepared/patches", ["train"])
+        infill.train(real, work / "weights", model, params.gen, "vgg16", params.runtime, seed, work / "resume" / name / str(seed))
+    return model
+
+
 def cell(args: argparse.Namespace, generator: str, seed: int) -> None:
-    """Train one generator once, make its pool and measure it; nothing where that is done."""
+    """Train one generator once, make its pool, measure it and keep the measures."""
     import torch
 
     from pipeline import quality
-    from pipeline.gan import infill, masks, patches
+    from pipeline.gan import infill, masks
     from pipeline.realism.measure import Given
     from pipeline.synthesis import inserting, pool
     from pipeline.synthesis.sources import Sources
 
     torch.set_num_threads(1)
     params, work, folder = settings(args, generator), args.work, args.work / "cells" / generator / str(seed)
-    target = measured(args, generator, seed)
-    if (target / "quality.json").is_file():
-        return
     prepared, synth = work / "prepared", params.synth
+    model = trained(args, generator, seed)
     if generator in CHOSEN:
-        _link(work / "cells" / trained_as(generator) / str(seed) / "models/infill", folder / "models/infill")
-    if not (folder / "models/infill/meta.json").is_file():
-        real = patches.read(prepared / "patches", ["train"])
-        where = folder / "models/infill", params.gen, "vgg16", params.runtime, seed, work / "resume" / generator / str(seed)
-        infill.train(real, work / "weights", *where)
+        _link(model, folder / "models/infill")
     for name in ("masks", "sham") if generator == SEAM and args.seam else ("masks",):
         _link(work / "shared" / name, folder / "models" / name)
     sources = Sources(prepared / "train", prepared / "patches", seed)
@@ -148,8 +179,11 @@ def cell(args: argparse.Namespace, generator: str, seed: int) -> None:
     method = inserting.gan(sources, placer, infill.load(folder / "models/infill"), draw, synth.blend, synth.keep, contrast=synth.contrast)
     pool.write("gan", method, args.n, seed, folder / "pool")
     given = Given(prepared, None, work / "weights", folder / "models", folder / "pool", synth, args.n, seed, (args.held_out,))
+    target = measured(args, generator, seed)
     quality.measure(given, target, params.quality.measures, 1)
     shutil.rmtree(folder / "pool")
+    counts = {part: masses(work, part) for part in ("train", args.held_out)}
+    write_json(_kept_path(args, generator, seed), {"study": _study(args), "masses": counts, "quality": read_json(target / "quality.json")})
 
 
 def _link(there: Path, here: Path) -> None:
@@ -187,7 +221,8 @@ def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, An
     """Measures of every generator over its trainings, and of the controls."""
     from pipeline.report.quality import by_key
 
-    reports = {name: [read_json(measured(args, name, seed) / "quality.json") for seed in args.seeds] for name in generators}
+    all_kept = {name: [_found(args, name, seed) for seed in args.seeds] for name in generators}
+    reports = {name: [one["quality"] for one in runs] for name, runs in all_kept.items()}
 
     def block(runs: list[Any], what: str, arm: str) -> dict[str, Any]:
         protocols = [one for one in LPIPS if what in ("generated",) or one[0] == "unpaired"]
@@ -209,14 +244,22 @@ def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, An
     seam = [run["seam"]["sham"]["auc"] for run in reports.get(SEAM, []) if "seam" in run]
     return {
         "settings": {
-            **{name: getattr(args, name) for name in ("seeds", "iterations", "mask_iterations", "n", "height", "patch_px", "held_out")},
-            "masses": {part: masses(args.work, part) for part in ("train", args.held_out)},
+            "seeds": args.seeds,
+            **_study(args),
+            "masses": next(iter(all_kept.values()))[0]["masses"],
         },
         "generators": results,
         "controls": controls,
         "seam_auc": over_seeds(seam) if seam else None,
         "definitions": any_runs[0]["definitions"],
     }
+
+
+def _found(args: argparse.Namespace, generator: str, seed: int) -> dict[str, Any]:
+    found = kept(args, generator, seed)
+    if found is None:
+        raise PipelineError(f"{_kept_path(args, generator, seed)} is missing; call the command again to go on")
+    return found
 
 
 def masses(work: Path, part: str) -> dict[str, int]:
@@ -247,7 +290,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     made.add_argument("--out", type=Path, default=Path("docs/results/synthesis"), help="folder to write (default: docs/results/synthesis)")
     made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="trainings of each generator (default: 0 1 2)")
-    made.add_argument("--iterations", type=int, default=3500, help="steps of each training (default: 3500)")
+    made.add_argument("--iterations", type=int, default=2000, help="steps of each training (default: 2000, as profiles/cbis-cpu.yaml)")
     made.add_argument("--mask-iterations", type=int, default=1500, help="steps of the mask GAN (default: 1500)")
     made.add_argument("--n", type=int, default=250, help="masses inserted and compared (default: 250)")
     made.add_argument("--held-out", choices=["val", "test"], default="val", help="part whose masses are compared with (default: val)")
@@ -277,9 +320,11 @@ def main() -> None:
             return
         if set(args.generators) & set(CHOSEN) and SEAM not in args.generators:
             raise PipelineError(f"--generators {' '.join(CHOSEN)}: takes the trainings of {SEAM}, which has to be named too")
-        prepare(args)
+        missing = [(name, seed) for seed in args.seeds for name in args.generators if kept(args, name, seed) is None]
+        if missing:
+            prepare(args)
         for taken in (False, True):  # first those that train
-            run_cells(args, [(name, seed) for seed in args.seeds for name in args.generators if (name in CHOSEN) == taken])
+            run_cells(args, [one for one in missing if (one[0] in CHOSEN) == taken])
         shown = SEAM if SEAM in args.generators else args.generators[0]
         samples = args.work / "cells" / shown / str(args.seeds[0]) / "models/infill/samples.png"
         sheets = synthesis_page.Shown(shown, measured(args, shown, args.seeds[0]), samples)

@@ -9,6 +9,7 @@ from pipeline.io import write_json, write_text
 from pipeline.markdown import interval, table
 
 DISTANCES = ("kid", "fid", "precision", "recall", "density", "coverage")
+LPIPS_FIGURE = "lpips"
 LPIPS = [(protocol, area) for protocol in ("reconstruction", "unpaired") for area in ("patch", "region")]
 BEST = """`best`: the trainings of `tri_unet`, its masses the best of four by the discriminator and 1.2 times as strong (`synth.keep`,
 `synth.contrast`).
@@ -16,7 +17,8 @@ BEST = """`best`: the trainings of `tri_unet`, its masses the best of four by th
 
 
 class Shown(NamedTuple):
-    """Of which training contact sheets are shown. quality: folder of its measures; samples: sheet of its training."""
+    """Of which training contact sheets are shown. quality: folder of its figures; samples: sheet of its training. Where they are
+    missing, as where its measures alone were kept, those of the page stay."""
 
     name: str
     quality: Path
@@ -27,12 +29,11 @@ def write(out: Path, command: str, results: dict[str, Any], shown: Shown) -> Non
     """Write the folder `out`. results: as `benchmarks.synthesis.collect` gives them; command: that made them."""
     write_json(out / "results.json", results)
     _figure(results, out)
-    sheets = [path.name for path in sorted(shown.quality.glob("*.png"))]
-    for name in sheets:
-        shutil.copyfile(shown.quality / name, out / name)
-    shutil.copyfile(shown.samples, out / "samples.png")
+    for sheet in [*sorted(shown.quality.glob("*.png")), *([shown.samples] if shown.samples.is_file() else [])]:
+        shutil.copyfile(sheet, out / sheet.name)
+    sheets = [path.name for path in sorted(out.glob("*.png")) if path.stem != LPIPS_FIGURE]
     notes = out / "NOTES.md"
-    text = _readme(command, results, shown.name, [*sheets, "samples.png"])
+    text = _readme(command, results, shown.name, sheets)
     write_text(out / "README.md", text + ("\n" + notes.read_text(encoding="utf-8") if notes.is_file() else ""))
 
 
@@ -55,7 +56,7 @@ def _figure(results: dict[str, Any], out: Path) -> None:
         axes.set_yticks(range(len(results["generators"])), list(results["generators"]))
         axes.set_xlabel("LPIPS (AlexNet), a marker a training")
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
-        save(made, out, "lpips")
+        save(made, out, LPIPS_FIGURE)
 
 
 def _shown(one: dict[str, Any] | None) -> str:
@@ -117,7 +118,7 @@ Lesion statistics: largest difference of the distribution functions of real and 
 
 {chr(10).join(f"- {key}: {text}" for key, text in results["definitions"].items())}
 
-![LPIPS of every training](lpips.png)
+![LPIPS of every training]({LPIPS_FIGURE}.png)
 
 Contact sheets of {shown}, training {settings["seeds"][0]}:
 

@@ -19,7 +19,7 @@ class Block(BaseModel):
 
 class Runtime(Block):
     threads: Positive
-    precision: Literal["bf16", "fp32"]
+    precision: Literal["auto", "bf16", "fp32"]
     workers: int = Field(ge=0)
 
 

@@ -17,6 +17,7 @@ from pipeline.io import write_text
 from pipeline.params import Detect, Runtime
 from pipeline.progress import track
 from pipeline.training.checkpoints import load_state
+from pipeline.training.precision import resolved
 
 
 def load_detector(folder: Path) -> Any:
@@ -70,7 +71,7 @@ def _once(model: Any, image: np.ndarray, scale: float, runtime: Runtime) -> tupl
     factors = (fitted.shape[1] / image.shape[1], fitted.shape[0] / image.shape[0])
     sample = DetDataSample(metainfo={"img_shape": fitted.shape, "ori_shape": image.shape, "scale_factor": factors})
     device = model.data_preprocessor.device.type
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=runtime.precision == "bf16"):
+    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=resolved(runtime.precision) == "bf16"):
         found = model.test_step({"inputs": [as_input(fitted)], "data_samples": [sample]})[0].pred_instances
     return found.bboxes.float().cpu().numpy(), found.scores.float().cpu().numpy()
 

@@ -17,6 +17,7 @@ from pipeline.params import Detector, Runtime
 from pipeline.rng import integer
 from pipeline.training import engine
 from pipeline.training.checkpoints import save_state
+from pipeline.training.precision import resolved
 
 WARM_UP = 0.1  # share of the iterations in which the learning rate rises
 FINAL = 0.02  # share of the learning rate that is left at the end
@@ -71,7 +72,7 @@ def train(annotations: Path, target: Path, detector: Detector, runtime: Runtime,
         "iterations": iterations,
         "images": taking_part,
         "seed": seed,
-        "precision": runtime.precision,
+        "precision": resolved(runtime.precision),
         **detector.model_dump(),
     }
     configuration = config.full(detector, facts)

@@ -27,6 +27,7 @@ from pipeline.gan.snapshots import Shown, Snapshots
 from pipeline.params import Diffusion, Gen, Runtime
 from pipeline.preprocess.trilabel import tri_label
 from pipeline.training import engine, parallel
+from pipeline.training.precision import resolved
 
 TIMES = 1000  # noise levels in training
 SMALLEST = 8  # px of the coarsest feature maps
@@ -155,6 +156,7 @@ def train(
         "patch_px": real.patch_px,
         "patients": sorted({*real.patients, *real.donors}),
         "iterations": diffusion.iterations,
+        "precision": resolved(runtime.precision),
         "seed": seed,
     }
     key = resume.fingerprint([meta, diffusion.model_dump(), runtime.model_dump(), real.digest()], [*models.CODE, Path(__file__)])

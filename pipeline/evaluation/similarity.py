@@ -78,7 +78,8 @@ class Lpips:
         best, where = np.full(len(queries), np.inf), np.zeros(len(queries), np.intp)
         for start in range(0, len(bank), BATCH):
             part = self.embed(bank[start : start + BATCH])
-            distances = ((wanted**2).sum(1)[:, None] + (part**2).sum(1)[None] - 2 * wanted @ part.T).clip(0).astype(np.float64)
+            products = (torch.from_numpy(wanted) @ torch.from_numpy(part).T).numpy()  # PyTorch's, for its threads are runtime.threads
+            distances = ((wanted**2).sum(1)[:, None] + (part**2).sum(1)[None] - 2 * products).clip(0).astype(np.float64)
             closest = distances.argmin(1)
             value = distances[np.arange(len(queries)), closest]
             better = value < best

@@ -24,6 +24,7 @@ from pipeline.params import Gen, GenTrain, Runtime
 from pipeline.preprocess.trilabel import CHANNELS, Labels, Noise, tri_label
 from pipeline.rng import generator
 from pipeline.training import engine, parallel
+from pipeline.training.precision import resolved
 
 GENERATORS: dict[str, type[nn.Module]] = {"unet": UNet, "crn": CascadedRefinement, "spade": Spade}
 
@@ -127,6 +128,7 @@ def train(
         "patients": sorted({*real.patients, *real.donors}),
         "iterations": gen.train.iterations,
         "perceptual": used,
+        "precision": resolved(runtime.precision),
         "seed": seed,
     }
     key = resume.fingerprint([meta, gen.train.model_dump(), runtime.model_dump(), real.digest()], models.CODE)

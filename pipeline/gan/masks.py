@@ -19,6 +19,7 @@ from pipeline.gan.snapshots import ShownMasks, Snapshots
 from pipeline.params import Masks, Runtime
 from pipeline.rng import generator
 from pipeline.training import engine, parallel
+from pipeline.training.precision import resolved
 
 ATTEMPTS = 200
 FRAGMENTS = 0.1  # share of the foreground outside of the largest component from which a mask counts as broken
@@ -76,6 +77,7 @@ def train(source: Path, target: Path, params: Masks, runtime: Runtime, seed: int
     meta = {
         "patch_px": real.patch_px,
         "patients": sorted(set(real.patients)),
+        "precision": resolved(runtime.precision),
         "seed": seed,
         **params.model_dump(include={"z_dim", "width", "iterations", "min_area", "max_area"}),
     }

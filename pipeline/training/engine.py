@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from pipeline.errors import PipelineError
 from pipeline.training import checkpoints, hooks, parallel
+from pipeline.training.precision import Precision, resolved
 from pipeline.training.sampling import NumberedBatches, Order
 
 Optimizers = torch.optim.Optimizer | Mapping[str, torch.optim.Optimizer]
@@ -69,7 +70,7 @@ def fit(
     batch: int,
     seed: int,
     threads: int,
-    precision: str = "bf16",
+    precision: Precision = "auto",
     workers: int = 0,
     collate: Callable[[list[Any]], Any] = default_collate,
     lr_factor: Callable[[int], float] | None = None,
@@ -86,7 +87,7 @@ def fit(
     optimizers: one optimizer, or several by name (``train_step`` then gets an OptimWrapperDict).
     samples: data set of `Samples`; which one is drawn when follows from (seed, sample number).
     what: name shown with the progress. state: folder of checkpoints and of `losses.csv` (see `Losses`).
-    batch: samples of one step, over all processes. precision: bf16 (autocast) or fp32.
+    batch: samples of one step, over all processes. precision: see `pipeline.training.precision`.
     lr_factor: factor of the learning rates at an iteration (from 0). clip_grad: largest norm of the gradients.
     average: decay of an exponential average of the weights, which the returned model then has; 0: none.
     order: sample number -> sample; None: all samples once an epoch, shuffled.
@@ -160,9 +161,11 @@ def _hooks(
     return chosen
 
 
-def _wrapped(optimizers: Optimizers, precision: str, clip_grad: float | None) -> OptimWrapper | OptimWrapperDict:
+def _wrapped(optimizers: Optimizers, precision: Precision, clip_grad: float | None) -> OptimWrapper | OptimWrapperDict:
+    chosen = PRECISIONS[resolved(precision)]
+
     def wrap(optimizer: torch.optim.Optimizer) -> OptimWrapper:
-        return PRECISIONS[precision](optimizer, clip_grad={"max_norm": clip_grad} if clip_grad else None)
+        return chosen(optimizer, clip_grad={"max_norm": clip_grad} if clip_grad else None)
 
     if isinstance(optimizers, Mapping):
         return OptimWrapperDict(**{name: wrap(one) for name, one in optimizers.items()})

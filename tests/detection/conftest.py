@@ -11,7 +11,7 @@ from pipeline.io import sha256, write_png
 from pipeline.params import Detect, Detector, Runtime
 from pipeline.rng import generator
 
-RUNTIME = Runtime(threads=1, precision="bf16", workers=0)
+RUNTIME = Runtime(threads=1, precision="auto", workers=0)
 DETECT = Detect(score_min=0.05, max_per_image=5, nms=0.5, flip=False, scales=[1.0])
 DETECTOR = Detector.model_validate(
     {

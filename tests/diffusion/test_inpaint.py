@@ -24,7 +24,7 @@ from tests.gan.test_infill import gen
 from tests.synthesis.conftest import prepared, sources  # noqa: F401
 
 pytest.importorskip("diffusers")
-RUNTIME = Runtime(threads=1, precision="bf16", workers=0)
+RUNTIME = Runtime(threads=1, precision="auto", workers=0)
 TINY = Diffusion(width=8, prediction="v", steps=3, iterations=3, batch=4, lr=0.002, ema=0.5)
 
 

@@ -14,7 +14,7 @@ from pipeline.params import Gen, GenTrain, Runtime, Width
 from pipeline.training import engine
 from tests.gan.conftest import patch
 
-RUNTIME = Runtime(threads=1, precision="bf16", workers=0)
+RUNTIME = Runtime(threads=1, precision="auto", workers=0)
 TRAIN = GenTrain(
     iterations=60, batch=4, lr=0.001, betas=[0.5, 0.999], discriminator_width=8,
     perceptual_weight=100.0, perceptual_layers=["conv1_2"], ema=0.9,

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks import synthesis
 from pipeline.errors import PipelineError
+from pipeline.io import write_json
 
 
 def arguments(tmp_path, *more):
@@ -13,10 +14,20 @@ def arguments(tmp_path, *more):
 def test_trainings_of_other_settings_are_not_taken_for_these(tmp_path):
     synthesis._same_study(arguments(tmp_path, "--iterations", "6", "--seeds", "0"))
     synthesis._same_study(arguments(tmp_path, "--iterations", "6", "--n", "20", "--held-out", "test"))  # measured anew, not trained
-    with pytest.raises(PipelineError, match=r"--patch-px: 64 there, 128 here\n.*--iterations: 6 there, 3500 here"):
+    with pytest.raises(PipelineError, match=r"--patch-px: 64 there, 128 here\n.*--iterations: 6 there, 2000 here"):
         synthesis._same_study(arguments(tmp_path, "--patch-px", "128"))
-    places = {synthesis.measured(arguments(tmp_path, *more), "best", 0) for more in ([], ["--held-out", "test"], ["--n", "20"])}
-    assert len(places) == 3
+
+
+def test_measures_that_are_kept_are_of_these_settings(tmp_path):
+    args = arguments(tmp_path, "--out", str(tmp_path))
+    assert synthesis.kept(args, "best", 0) is None
+    with pytest.raises(PipelineError, match=r"measures/best-0.json is missing; call the command again"):
+        synthesis.collect(args, ["best"])
+    write_json(tmp_path / "measures/best-0.json", {"study": synthesis._study(args), "quality": {}})
+    assert synthesis.kept(args, "best", 0)["quality"] == {}
+    for more in (["--held-out", "test"], ["--n", "20"], ["--iterations", "6"], ["--no-seam"]):
+        with pytest.raises(PipelineError, match=r"with other settings; name another --out \(1\):\n.*there, .*here"):
+            synthesis.kept(arguments(tmp_path, "--out", str(tmp_path), *more), "best", 0)
 
 
 def test_settings_are_those_of_the_generator(tmp_path):
@@ -29,6 +40,6 @@ def test_settings_are_those_of_the_generator(tmp_path):
 
 
 def test_the_page_names_the_call_that_makes_it(tmp_path):
-    assert synthesis._command(arguments(tmp_path)).endswith("--data DATA --seeds 0 1 2 --iterations 3500 --n 250 --held-out val")
+    assert synthesis._command(arguments(tmp_path)).endswith("--data DATA --seeds 0 1 2 --iterations 2000 --n 250 --held-out val")
     more = ["--patch-px", "128", "--no-seam", "--generators", "tri_unet", "best"]
     assert synthesis._command(arguments(tmp_path, *more)).endswith("val --patch-px 128 --generators tri_unet best --no-seam")
