@@ -17,7 +17,7 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation import compare, components, strata
 from pipeline.evaluation.bootstrap import LEVEL
 from pipeline.evaluation.froc import Rules
-from pipeline.markdown import table
+from pipeline.markdown import interval, table
 
 ENDPOINT = "mean_sens_0.25_4"
 PRIMARY = ("gan", "real")
@@ -113,10 +113,10 @@ def markdown(result: dict[str, Any]) -> str:
             f"{100 * block['train_fraction']:g} % of the training patients: folds {', '.join(map(str, found['folds']))} "
             f"(of {found['planned_folds']}), {found['trainings']} trainings, {test['patients']} test patients, {test['lesions']} masses."
         )
-        levels = [(arm, str(one["n_train"]), _interval(one["value"], one["ci95"])) for arm, one in found["levels"].items()]
+        levels = [(arm, str(one["n_train"]), interval(one["value"], one["ci95"])) for arm, one in found["levels"].items()]
         contrasts = [
             (
-                f"{one['arm']} - {one['against']}", _interval(one["difference"], one["ci95"]), f"{one['half_width']:.3f}",
+                f"{one['arm']} - {one['against']}", interval(one["difference"], one["ci95"]), f"{one['half_width']:.3f}",
                 _se(one["var_patients"]), _se(one["var_runs"]), f"{one['p']:.3g}", "primary" if one["primary"] else f"{one['p_holm']:.3g}",
             )
             for one in found["contrasts"]
@@ -124,10 +124,6 @@ def markdown(result: dict[str, Any]) -> str:
         parts.append(table(("arm", "training images", "level"), levels))
         parts.append(table(("contrast", "difference", "half-width", "SE, patients", "SE, trainings", "p", "p, Holm"), contrasts))
     return "\n\n".join(parts) + "\n"
-
-
-def _interval(value: float, ci95: Sequence[float]) -> str:
-    return f"{value:.3f} [{ci95[0]:.3f}, {ci95[1]:.3f}]"
 
 
 def _se(variance: float) -> str:
