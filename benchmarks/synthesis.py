@@ -49,6 +49,7 @@ FURTHER: dict[str, dict[str, Any]] = {
 }
 # What a user would take: a training of the paper's method, its masses the best of four by the discriminator, and as strong as real ones.
 CHOSEN: dict[str, dict[str, Any]] = {"best": {"keep": 0.25, "contrast": 1.2}}
+SHARED = ("masks", "sham")  # trained once for all of them
 SEAM = "tri_unet"  # the generator whose like is trained on healthy tissue too
 
 
@@ -75,14 +76,11 @@ def trained_as(generator: str) -> str:
 
 
 def prepare(args: argparse.Namespace) -> None:
-    """What all trainings share, below --work: prepared data, weights, the mask GAN, and the generator of healthy tissue."""
+    """What all trainings learn from, below --work: prepared data and weights."""
     from pipeline import weights
     from pipeline.data.adapters import records, state
     from pipeline.data.canonical import write
-    from pipeline.gan import infill, masks, patches
     from pipeline.preprocess.prepare import prepare as preprocess
-    from pipeline.synthesis import healthy
-    from pipeline.synthesis.sources import Sources
 
     params, work = settings(args, SEAM), args.work
     _same_study(args)
@@ -91,14 +89,25 @@ def prepare(args: argparse.Namespace) -> None:
         preprocess(work / "raw", work / "prepared", params.preprocess, params.split, params.seed)
     if not (work / "weights/weights.json").is_file():
         weights.write(work / "weights", "vgg16")
-    real = patches.read(work / "prepared/patches", ["train"])
-    if not (work / "shared/masks/meta.json").is_file():
-        masks.train(work / "prepared/patches", work / "shared/masks", params.masks, params.runtime, params.seed, work / "resume/masks")
-    if args.seam and not (work / "shared/sham/meta.json").is_file():
-        sources, synth = Sources(work / "prepared/train", work / "prepared/patches", params.seed), params.synth
-        tissue = healthy.patches(sources, synth.hosts, synth.sizes, synth.position, real.patch_px)
-        where = work / "shared/sham", params.gen, "vgg16", params.runtime, params.seed, work / "resume/sham"
-        infill.train(tissue, work / "weights", *where)
+
+
+def share(args: argparse.Namespace, name: str) -> None:
+    """Train what all generators share, below --work: `masks`, or `sham`, the generator of healthy tissue; nothing where it is there."""
+    from pipeline.gan import infill, masks, patches
+    from pipeline.synthesis import healthy
+    from pipeline.synthesis.sources import Sources
+
+    params, work, target = settings(args, SEAM), args.work, args.work / "shared" / name
+    prepared, state = work / "prepared", work / "resume" / name
+    if (target / "meta.json").is_file():
+        return
+    if name == "masks":
+        masks.train(prepared / "patches", target, params.masks, params.runtime, params.seed, state)
+        return
+    side, synth = patches.read(prepared / "patches", ["train"]).patch_px, params.synth
+    sources = Sources(prepared / "train", prepared / "patches", params.seed)
+    tissue = healthy.patches(sources, synth.hosts, synth.sizes, synth.position, side)
+    infill.train(tissue, work / "weights", target, params.gen, "vgg16", params.runtime, params.seed, state)
 
 
 TRAINED = ("data", "height", "patch_px", "iterations", "mask_iterations")  # arguments that a training depends on
@@ -156,7 +165,7 @@ def trained(args: argparse.Namespace, generator: str, seed: int) -> Path:
 
 
 def cell(args: argparse.Namespace, generator: str, seed: int) -> None:
-    """Train one generator once, make its pool, measure it and keep the measures."""
+    """Train one generator once, make its pool, measure it and keep the measures; or train one of SHARED."""
     import torch
 
     from pipeline import quality
@@ -166,6 +175,9 @@ def cell(args: argparse.Namespace, generator: str, seed: int) -> None:
     from pipeline.synthesis.sources import Sources
 
     torch.set_num_threads(1)
+    if generator in SHARED:
+        share(args, generator)
+        return
     params, work, folder = settings(args, generator), args.work, args.work / "cells" / generator / str(seed)
     prepared, synth = work / "prepared", params.synth
     model = trained(args, generator, seed)
@@ -323,8 +335,9 @@ def main() -> None:
         missing = [(name, seed) for seed in args.seeds for name in args.generators if kept(args, name, seed) is None]
         if missing:
             prepare(args)
-        for taken in (False, True):  # first those that train
-            run_cells(args, [one for one in missing if (one[0] in CHOSEN) == taken])
+            run_cells(args, [(name, 0) for name in SHARED if name == "masks" or args.seam])
+        for seed, before in zip([*args.seeds, None], [None, *args.seeds], strict=True):  # CHOSEN when what they take is trained
+            run_cells(args, [one for one in missing if one[1] == (before if one[0] in CHOSEN else seed)])
         shown = SEAM if SEAM in args.generators else args.generators[0]
         samples = args.work / "cells" / shown / str(args.seeds[0]) / "models/infill/samples.png"
         sheets = synthesis_page.Shown(shown, measured(args, shown, args.seeds[0]), samples)
