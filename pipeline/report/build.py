@@ -21,6 +21,10 @@ PACKAGES = (
     "torch", "torchvision", "onedl-mmdetection", "onedl-mmengine", "onedl-mmcv", "numpy", "scipy", "scikit-image", "opencv-python-headless",
     "pandas", "pycocotools", "lpips", "dvc",
 )  # fmt: skip
+DETECTORS = {
+    "light_head": "Light-Head R-CNN", "faster_rcnn_c4": "Faster R-CNN (C4)", "faster_rcnn_fpn": "Faster R-CNN (FPN)",
+    "retinanet": "RetinaNet",
+}  # fmt: skip
 SECTIONS = [
     ("augmentation", "Augmentation curve"), ("operating", "FROC"), ("contrasts", "Contrasts"), ("table1", "Table 1"),
     ("worst", "Worst cases"), ("quality", "Quality"), ("qc", "Data QC"), ("definitions", "Definitions"), ("made", "How it was made"),
@@ -108,7 +112,7 @@ def content(params: Params, results: Results, worst_of: worst.Worst, paths: Path
         "notes": [*results.notes, *(f"{point.name}: {note}" for point in results.points for note in point.notes)],
         "test_set": _pairs("Test set", ("What", "Count"), {key.replace("_", " "): str(value) for key, value in results.test.items()}),
         "weights": _weights(read_json(paths.weights)),
-        "versions": _pairs("Software", ("Package", "Version"), versions()),
+        "versions": _pairs("Software", ("Package", "Version"), versions(measured)),
         "inputs": _pairs("Files behind this page", ("File", "SHA-256"), {path.as_posix(): sha256(path) for path in paths.inputs}, "hash"),
         "params": yaml_text(params),
         "data": charts.data(results, params),
@@ -119,10 +123,19 @@ def subtitle(params: Params, results: Results) -> str:
     test, gen, seeds = results.test, params.gen, len(params.study.seeds)
     return (
         f"Data: {params.data.source}. Generator: {generator_title(gen.arch, gen.labels)}. "
-        f"Detector: Light-Head R-CNN with ResNet-{params.detector.depth}, "
+        f"Detector: {detector_title(params)}, "
         f"{seeds} training{'s' if seeds > 1 else ''} of each point. Test set: {test['n_lesions']} lesions in {test['n_images']} images of "
         f"{test['n_patients']} patients."
     )
+
+
+def detector_title(params: Params) -> str:
+    """Name of the detector and its backbone; the file name where it is a config of MMDetection."""
+    detector = params.detector
+    if detector.arch not in DETECTORS:
+        return Path(detector.arch).name
+    backbone = f"ResNet-{detector.depth}" if detector.backbone == "resnet" else "EfficientNet-Lite0"
+    return f"{DETECTORS[detector.arch]} with {backbone}"
 
 
 def trained(params: Params, results: Results, measured: Any) -> tables.Trained:
@@ -130,9 +143,10 @@ def trained(params: Params, results: Results, measured: Any) -> tables.Trained:
     return tables.Trained(params.gen.arch, params.gen.labels, quality_tables.lpips_rows(measured), tables.gan_point(results))
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+def versions(measured: Any) -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on, and the precision of trainings here. measured: quality.json."""
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **packages, "precision of the trainings": measured["generator"]["precision"]}
 
 
 def yaml_text(params: Params) -> str:

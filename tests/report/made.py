@@ -132,7 +132,7 @@ def quality(auc: float = 0.52) -> dict:
     }  # fmt: skip
     return {
         "host_style": style,
-        "definitions": {key: f"definition of {key}" for key in keys}, "comparisons": comparisons,
+        "definitions": {key: f"definition of {key}" for key in keys}, "comparisons": comparisons, "generator": {"precision": "fp32"},
         "nearest_training": {"generated": 0.11, "held_out": 0.12}, "masks": {"generated": shapes, "training": shapes},
     }  # fmt: skip
 

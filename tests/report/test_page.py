@@ -2,11 +2,13 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from pipeline.io import read_json, write_json, write_text
+from pipeline.params import ARCHS, load
 from pipeline.report import build, figures, page, worst
 from pipeline.report.results import read
 from tests.report import made
@@ -216,3 +218,20 @@ def test_one_point_and_one_seed_are_enough(tmp_path):
     build.write(made.params(study={"points": ["real"]}), build.Paths(**inputs))
     assert "no point with GAN images" in (inputs["reports"] / "index.html").read_text()
     assert read_json(inputs["reports"] / "summary.json")["sens_at_1fp_real"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [
+        ({}, "Light-Head R-CNN with ResNet-18"),
+        ({"arch": "retinanet", "backbone": "efficientnet_lite0"}, "RetinaNet with EfficientNet-Lite0"),
+        ({"arch": "configs/mine.py"}, "mine.py"),
+    ],
+)
+def test_the_page_names_the_detector_that_was_trained(changes, title):
+    params = load(Path("params.yaml"))
+    assert build.detector_title(params.model_copy(update={"detector": params.detector.model_copy(update=changes)})) == title
+
+
+def test_every_detector_has_a_name():
+    assert set(build.DETECTORS) == set(ARCHS)
