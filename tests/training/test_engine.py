@@ -90,8 +90,8 @@ class Crash(Hook):
 
 @pytest.mark.parametrize(
     "more",
-    [{}, {"precision": "fp32", "average": 0.9, "clip_grad": 0.1}, {"build": TwoSteps, "optimizers": two}],
-    ids=["as it is", "averaged", "two optimizers"],
+    [{"precision": "bf16"}, {"precision": "fp32", "average": 0.9, "clip_grad": 0.1}, {"build": TwoSteps, "optimizers": two}],
+    ids=["bf16", "averaged", "two optimizers"],
 )
 def test_a_resumed_training_equals_a_straight_one_bit_for_bit(tmp_path, more):
     more = {"lr_factor": lambda i: (i + 1) / 6, **more}
