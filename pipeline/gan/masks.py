@@ -54,7 +54,7 @@ def train(source: Path, target: Path, params: Masks, runtime: Runtime, seed: int
     Raises PipelineError where hardly any of its masks is plausible after training, or all are alike.
     """
     real = patches.read(source, ["train"])
-    key = resume.fingerprint([params.model_dump(), runtime.model_dump(), seed], [source, *models.CODE])
+    key = resume.fingerprint([params.model_dump(), runtime.model_dump(), resolved(runtime.precision), seed], [source, *models.CODE])
     folder = resume.folder("train_masks", key, state)
     shown = ShownMasks(real.masks, params.z_dim, seed)
     gan = engine.fit(

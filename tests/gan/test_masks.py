@@ -162,6 +162,22 @@ def test_a_mask_gan_that_draws_one_mask_is_a_failed_training(prepared, tmp_path,
     assert not (tmp_path / "model").exists()
 
 
+def test_a_training_does_not_go_on_in_another_precision_than_it_was_begun_in(prepared, tmp_path, monkeypatch):
+    """`auto` may mean another one after a move to another processor."""
+
+    def interrupted(*args, state, **kwargs):
+        raise InterruptedError(state.name)
+
+    def state(precision):
+        monkeypatch.setattr(masks, "resolved", lambda asked: precision)
+        with pytest.raises(InterruptedError) as found:
+            masks.train(prepared, tmp_path / "model", PARAMS, RUNTIME.model_copy(update={"precision": "auto"}), 3, tmp_path / "state")
+        return str(found.value)
+
+    monkeypatch.setattr(engine, "fit", interrupted)
+    assert state("fp32") == state("fp32") != state("bf16")
+
+
 @pytest.mark.parametrize(("precision", "iterations", "most"), [("fp32", 1, 1e-5), ("bf16", 1, 1e-3)])
 def test_threads_change_the_last_bits_and_nothing_else_does(prepared, tmp_path, precision, iterations, most):
     """Measured: 5e-7 in fp32 and 5.4e-5 in bf16 after one iteration; then the difference grows (docs/reliability.md)."""
