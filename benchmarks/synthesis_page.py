@@ -76,7 +76,7 @@ def _readme(command: str, results: dict[str, Any], shown: str, sheets: Sequence[
     look = sorted(key for key in results["generators"][shown] if key.startswith("ks_"))
     seeds, held_out = f"{len(settings['seeds'])} training{'s' if len(settings['seeds']) > 1 else ''}", settings["held_out"]
     real = {part: f"{one['masses']} masses of {one['patients']} patients" for part, one in settings["masses"].items()}
-    part = "val, the patients of all choices" if held_out == "val" else "test, whose patients nothing was chosen on"
+    part = "val, the patients of all choices" if held_out == "val" else "test"
     return f"""# Synthesis on real masses
 
 Made by `{command}` (see `benchmarks/synthesis.py`): {seeds} of each generator, {settings["iterations"]} iterations, patches of
