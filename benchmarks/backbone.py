@@ -2,8 +2,8 @@
 
     python -m benchmarks.backbone
 
-EfficientNet-Lite0 at 400 x 176 px (the usual width of these films), batch 4, bf16, random weights; `plain` is PyTorch's convolution and a
-batch normalisation of its own. They take turns.
+EfficientNet-Lite0 at 400 x 176 px (the usual width of these films), batch 4, runtime.precision auto, random weights; `plain` is
+PyTorch's convolution and a batch normalisation of its own. They take turns.
 """
 
 import argparse
@@ -25,12 +25,12 @@ def plain(action: Callable[[], Any]) -> Callable[[], Any]:
         return conv2d(maps, kernels, offsets, padding=dilation * (kernels.shape[-1] // 2), dilation=dilation, groups=len(kernels))
 
     def call() -> None:
-        kept = backbones.depthwise, backbones.Unit.forward
-        backbones.depthwise, backbones.Unit.forward = grouped, nn.Sequential.forward  # type: ignore[assignment, method-assign]
+        kept = backbones.depthwise, backbones.Unit.forward  # type: ignore[attr-defined]
+        backbones.depthwise, backbones.Unit.forward = grouped, nn.Sequential.forward  # type: ignore[assignment, attr-defined, method-assign]
         try:
             action()
         finally:
-            backbones.depthwise, backbones.Unit.forward = kept  # type: ignore[method-assign]
+            backbones.depthwise, backbones.Unit.forward = kept  # type: ignore[attr-defined, method-assign]
 
     return call
 
@@ -43,12 +43,16 @@ def section(rounds: int) -> list[str]:
     import torch
 
     from pipeline.params import load
+    from pipeline.training.precision import resolved
 
-    args = argparse.Namespace(size=(400, 176), batch=4, precision="bf16")
+    precision = resolved("auto")
+    args = argparse.Namespace(size=(400, 176), batch=4, precision=precision)
     changes = {"backbone": "efficientnet_lite0", "stride": 16, "anchors": [12, 20, 32, 52]}
     step, look = detectors.actions(load(Path("params.yaml")).detector.model_copy(update=changes), args, "cpu")
-    lines = ["| what | ours, ms | plain, ms | ratio | GFLOP | GFLOP/s | of the convolution |", "|---|---|---|---|---|---|---|"]
-    peak, image = convolution(torch.bfloat16), flops(plain(look)) / 1e9  # what the network asks for, not what our kernels do instead
+    lines = [f"In {precision}.", ""]
+    lines += ["| what | ours, ms | plain, ms | ratio | GFLOP | GFLOP/s | of the convolution |", "|---|---|---|---|---|---|---|"]
+    peak = convolution(torch.bfloat16 if precision == "bf16" else torch.float32)
+    image = flops(plain(look)) / 1e9  # what the network asks for, not what our kernels do instead
     # a step: forward once and two gradients, of every image (PyTorch's counter knows no groups in the gradients)
     for name, action, passes in (("training step", step, 3 * args.batch), ("image", look, 1)):
         found = take_turns({"ours": action, "plain": plain(action)}, rounds, 3)

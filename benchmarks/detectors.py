@@ -61,11 +61,11 @@ def actions(detector: Any, args: argparse.Namespace, device: str) -> tuple[Calla
     """One training step of a batch, and detection in one image, of a new detector."""
     import torch
 
-    from pipeline.detection import config
+    from pipeline.detection import arches, config
     from pipeline.training.engine import PRECISIONS
 
     torch.manual_seed(1)
-    model = config.build(config.model(detector))
+    model = config.build(arches.model(detector))
     model.init_weights()
     model = model.to(device, memory_format=torch.channels_last)
     wrapper = PRECISIONS[args.precision](torch.optim.AdamW(model.parameters(), lr=1e-4), clip_grad={"max_norm": 10.0})
@@ -160,7 +160,7 @@ def main() -> None:
     made.add_argument("--width", type=int, default=64, help="of the ResNet (default: 64)")
     made.add_argument("--batch", type=int, default=4)
     made.add_argument("--rois", type=int, default=300, help="proposals an image, in training and detection (default: 300)")
-    made.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+    made.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="as runtime.precision (default: auto)")
     made.add_argument("--threads", type=int, default=1)
     made.add_argument("--rounds", type=int, default=20, help="rounds that count (default: 20)")
     made.add_argument("--warm", type=int, default=3, help="rounds before them (default: 3)")
@@ -176,8 +176,10 @@ def main() -> None:
     from mmengine.device import get_device
 
     from pipeline.training.engine import _prepare
+    from pipeline.training.precision import resolved
 
     _prepare(0, args.threads)
+    args.precision = resolved(args.precision)
     device = get_device()
     detectors = settings(args)
     acting = {arch: actions(detector, args, device) for arch, detector in detectors.items()}

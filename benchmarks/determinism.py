@@ -146,14 +146,12 @@ def distances(one: Path, other: Path) -> dict[str, float]:
         mine, theirs = (dict(_tensors(load_state(path))) for path in (file, other / file.relative_to(one)))
         weights = max(weights, *(float((mine[key].double() - theirs[key].double()).abs().max()) for key in mine if mine[key].numel()))
     for file in sorted(one.glob("predictions/*/*.json")):
-        mine, theirs = (
+        own_scores, their_scores = (
             sorted((d["score"] for d in json.loads(path.read_text())), reverse=True) for path in (file, other / file.relative_to(one))
         )
-        scores = max(scores, *(abs(a - b) for a, b in zip(mine, theirs, strict=False)), 0.0)
-    mine, theirs = (dict(_numbers(json.loads((work / "reports/metrics.json").read_text())["points"])) for work in (one, other))
-    sensitivity = max(
-        (abs(mine[key] - theirs[key]) for key in mine.keys() & theirs.keys() if key.endswith(".mean.sens_at_1fp.value")), default=0.0
-    )
+        scores = max(scores, *(abs(x - y) for x, y in zip(own_scores, their_scores, strict=False)), 0.0)
+    a, b = (dict(_numbers(json.loads((work / "reports/metrics.json").read_text())["points"])) for work in (one, other))
+    sensitivity = max((abs(a[key] - b[key]) for key in a.keys() & b.keys() if key.endswith(".mean.sens_at_1fp.value")), default=0.0)
     return {"weights": weights, "detection_scores": scores, "sensitivity_at_1_FP": sensitivity}
 
 

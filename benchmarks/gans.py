@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from benchmarks.machine import best, flops, limits, ratio, take_turns
 class Means:
     """What a step uses. seen: VGG's activations of the real patches are kept from step to step."""
 
-    precision: str = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
     channels_last: bool = True
     fused: bool = True
     own_l1: bool = True
@@ -114,7 +114,8 @@ class _Seen:
     """The perceptual network with its answers about real patches kept, as if they came again unchanged."""
 
     def __init__(self, features: Any) -> None:
-        self.features, self.taps, self.kept = features, features.taps, {}
+        self.features, self.taps = features, features.taps
+        self.kept: dict[int, Any] = {}
 
     def to(self, device: Any) -> "_Seen":
         return self
@@ -140,23 +141,28 @@ class _l1:  # noqa: N801 (used like a function)
 
         self.kept = losses._L1.apply
         if not self.own:
-            losses._L1.apply = lambda ours, theirs: F.l1_loss(ours.float(), theirs.float())  # type: ignore[method-assign]
+            losses._L1.apply = lambda ours, theirs: F.l1_loss(ours.float(), theirs.float())
 
     def __exit__(self, *_: Any) -> None:
         from pipeline.gan import losses
 
-        losses._L1.apply = self.kept  # type: ignore[method-assign]
+        losses._L1.apply = self.kept
 
 
 def section(kind: str, rounds: int, compiled: bool, peak: float) -> list[str]:
-    """Markdown table of one GAN. peak: GFLOP/s of the machine in bf16."""
+    """Markdown table of one GAN. peak: GFLOP/s of the machine in the precision of `default`."""
     import torch
+
+    from pipeline.training.precision import resolved
 
     variants = {
         name: means for name, means in {**VARIANTS, **(COMPILED if compiled else {})}.items() if kind == "infill" or "L1" not in name
     }
     if kind == "masks":
         variants = {name: replace(means, own_l1=True) for name, means in variants.items() if not means.seen}
+    precision = resolved("auto")
+    if precision == "fp32":
+        del variants["without bf16"]  # as the default
     steps = {name: step_of(kind, means) for name, means in variants.items()}
     done = flops(steps["default"])
     begun = time.perf_counter()
@@ -168,7 +174,10 @@ def section(kind: str, rounds: int, compiled: bool, peak: float) -> list[str]:
     lines = ["| variant | step, ms | of plain |", "|---|---|---|"]
     lines += [f"| {name} | {1000 * middle[name]:.0f} | {ratio(values, found['plain'])} |" for name, values in found.items()]
     reached = done / middle["default"] / 1e9
-    lines += ["", f"A step is {done / 1e9:.1f} GFLOP: {reached:.0f} GFLOP/s, {reached / peak:.0%} of the convolution above. "]
+    lines += [
+        "",
+        f"A step is {done / 1e9:.1f} GFLOP: {reached:.0f} GFLOP/s in {precision}, {reached / peak:.0%} of the convolution above. ",
+    ]
     lines[-1] += f"Reading the samples of a step takes {samples_share(kind, middle['default']):.0%} of it. "
     if "with torch.compile" in steps:
         lines[-1] += f"Compiling took {waited:.0f} s at first. "
@@ -192,9 +201,10 @@ def main() -> None:
     made.add_argument("--compile", action="store_true", help="torch.compile too, which takes a minute or two at first")
     args = made.parse_args()
     from pipeline.training.engine import _prepare
+    from pipeline.training.precision import resolved
 
     _prepare(0, 1)
-    peak = limits()["bf16"]
+    peak = limits()[resolved("auto")]
     for kind in ("infill", "masks"):
         print(f"\n{kind}\n\n" + "\n".join(section(kind, args.rounds, args.compile, peak)))
 

@@ -69,7 +69,7 @@ def source(folder: Path, patients: int, height: int) -> None:
 
     base = load().phantom
     drawn = cases(base.model_copy(update={"n_patients": (patients + 1) // 2, "n_normal_patients": patients // 2}), 5, workers=1)
-    rows = []
+    rows: list[dict[str, str]] = []
     for case in drawn:
         size = (round(case.image.shape[1] * height / case.image.shape[0]), height)
         rng = np.random.default_rng(len(rows))

@@ -20,9 +20,9 @@ def table(times: Path, record: Path) -> list[str]:
     """Markdown: of each stage how often it ran in the run of `record`, its seconds, CPU seconds and largest memory."""
     from datetime import datetime
 
-    for file in (times, record):
-        if not file.is_file():
-            raise PipelineError(f"{file}: no such file; `make run` first")
+    for path in (times, record):
+        if not path.is_file():
+            raise PipelineError(f"{path}: no such file; `make run` first")
     run = json.loads(record.read_text(encoding="utf-8"))
     begun = datetime.fromisoformat(run["started"]).timestamp()
     with open(times, encoding="utf-8", newline="") as file:

@@ -31,7 +31,7 @@ HITS = {
     "sens_at_1fp_iou0.5_image": "1 FP, IoU 0.5",
     "sens_at_1fp_centre_image": "1 FP, centre",
 }
-QUALITY: dict[str, Callable[[dict[str, Any]], float]] = {
+QUALITY: dict[str, Callable[[dict[str, Any]], float | None]] = {
     "classifier AUC, GAN": lambda q: q["classifier"]["gan"]["auc"],
     "copy-paste": lambda q: q["classifier"]["copy_paste"]["auc"],
     "real": lambda q: q["classifier"]["real"]["auc"],
@@ -77,7 +77,7 @@ def quality(experiments: Iterable[Experiment]) -> str:
     return table(["experiment", *QUALITY], rows)
 
 
-def measured(found: dict[str, Any], read: Callable[[dict[str, Any]], float]) -> float | None:
+def measured(found: dict[str, Any], read: Callable[[dict[str, Any]], float | None]) -> float | None:
     try:
         return read(found)
     except KeyError:

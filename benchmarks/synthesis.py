@@ -231,14 +231,12 @@ def over_seeds(values: Sequence[float]) -> dict[str, Any]:
 
 def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, Any]:
     """Measures of every generator over its trainings, and of the controls."""
-    from pipeline.report.quality import by_key
-
     all_kept = {name: [_found(args, name, seed) for seed in args.seeds] for name in generators}
     reports = {name: [one["quality"] for one in runs] for name, runs in all_kept.items()}
 
     def block(runs: list[Any], what: str, arm: str) -> dict[str, Any]:
         protocols = [one for one in LPIPS if what in ("generated",) or one[0] == "unpaired"]
-        found = {f"lpips_{p}_{a}": over_seeds([by_key(run)[p, a, what].value for run in runs]) for p, a in protocols}
+        found = {f"lpips_{p}_{a}": over_seeds([_lpips(run, p, a, what) for run in runs]) for p, a in protocols}
         found |= {key: over_seeds([run["distances"][arm][key] for run in runs]) for key in DISTANCES}
         found["classifier_auc"] = over_seeds([run["classifier"][arm]["auc"] for run in runs])
         if arm in runs[0]["copies"]:
@@ -265,6 +263,15 @@ def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, An
         "seam_auc": over_seeds(seam) if seam else None,
         "definitions": any_runs[0]["definitions"],
     }
+
+
+def _lpips(measured: Any, protocol: str, area: str, what: str) -> float:
+    from pipeline.report.quality import by_key
+
+    value = by_key(measured)[protocol, area, what].value
+    if value is None:
+        raise PipelineError(f"LPIPS ({protocol}, {area}) of {what} is not defined: too few masses; a larger --n")
+    return value
 
 
 def _found(args: argparse.Namespace, generator: str, seed: int) -> dict[str, Any]:

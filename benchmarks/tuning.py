@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cells import Cell, run_all
+from pipeline import markdown
 from pipeline.cli import guarded, parser
 from pipeline.errors import PipelineError, raise_all
-from pipeline.markdown import interval
 from pipeline.params import Params, check, read_yaml
 
 RESAMPLES = 2000
@@ -167,24 +167,26 @@ def compared(made: Made, known: dict[str, Any], params: Params, resamples: int =
 def table(result: dict[str, Any]) -> str:
     """Markdown: each arm's sensitivities, and its differences from the first."""
     first, *_ = result["arms"]
-    lines = [f"| arm | trainings | CPU, min | {' | '.join(SHOWN.values())} |", f"|{'---|' * (len(SHOWN) + 3)}"]
+    rows = []
     for name, block in result["arms"].items():
         own = [one for one in result["trainings"] if one["arm"] == name]
         minutes = [one["cpu_seconds"] / 60 for one in own if one["cpu_seconds"] is not None]
         mean = f"{sum(minutes) / len(minutes):.1f}" if minutes else ""
-        lines.append(f"| {name} | {len(own)} | {mean} | {' | '.join(_shown(block, 'value', key) for key in SHOWN)} |")
-    if result["contrasts"]:
-        lines += ["", f"| less {first} | {' | '.join(SHOWN.values())} | smallest detectable at 1 |", f"|{'---|' * (len(SHOWN) + 2)}"]
+        rows.append([name, str(len(own)), mean, *(_shown(block, "value", key) for key in SHOWN)])
+    own_numbers = markdown.table(["arm", "trainings", "CPU, min", *SHOWN.values()], rows)
+    differences = []
     for one in result["contrasts"]:
         least = one["metrics"]["sens_at_1fp"]["minimal_detectable"]
-        cells = [_shown(one["metrics"], "difference", key, "+") for key in SHOWN]
-        lines.append(f"| {one['arm']} | {' | '.join(cells)} | {'' if least is None else f'{least:.3f}'} |")
-    return "\n".join(lines)
+        shown = [_shown(one["metrics"], "difference", key, "+") for key in SHOWN]
+        differences.append([one["arm"], *shown, "" if least is None else f"{least:.3f}"])
+    if not differences:
+        return own_numbers
+    return own_numbers + "\n\n" + markdown.table([f"less {first}", *SHOWN.values(), "smallest detectable at 1"], differences)
 
 
 def _shown(block: dict[str, Any], key: str, name: str, sign: str = "") -> str:
     value, ci95 = block[name][key], block[name]["ci95"] if name in WITH_INTERVAL else (None, None)
-    return "undefined" if value is None else interval(value, ci95, sign)
+    return "undefined" if value is None else markdown.interval(value, ci95, sign)
 
 
 def write(out: Path, result: dict[str, Any], arms: Sequence[Arm], heading: str) -> None:
