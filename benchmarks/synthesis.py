@@ -26,10 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks import synthesis_page
-from benchmarks.synthesis_page import DISTANCES, LPIPS
+from benchmarks import synthesis_measures, synthesis_page
 from pipeline.cli import guarded, parser
 from pipeline.errors import PipelineError, raise_all
 from pipeline.io import read_json, write_json
@@ -219,59 +216,12 @@ def run_cells(args: argparse.Namespace, cells: Sequence[tuple[str, int]]) -> Non
         raise PipelineError(f"{len(failed)} of {len(cells)} trainings failed: {', '.join(failed)}; call the command again to go on")
 
 
-def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """Mean of the trainings and its 95 % t interval, null bounds for one."""
-    from pipeline.evaluation.bootstrap import t_quantile
-
-    found, n = np.asarray(values, float), len(values)
-    half = t_quantile(n - 1, 0.975) * found.std(ddof=1) / n**0.5 if n > 1 else None
-    low, high = (None, None) if half is None else (float(found.mean() - half), float(found.mean() + half))
-    return {"mean": float(found.mean()), "ci_low": low, "ci_high": high, "values": [float(value) for value in values]}
-
-
 def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, Any]:
-    """Measures of every generator over its trainings, and of the controls."""
-    all_kept = {name: [_found(args, name, seed) for seed in args.seeds] for name in generators}
-    reports = {name: [one["quality"] for one in runs] for name, runs in all_kept.items()}
-
-    def block(runs: list[Any], what: str, arm: str) -> dict[str, Any]:
-        protocols = [one for one in LPIPS if what in ("generated",) or one[0] == "unpaired"]
-        found = {f"lpips_{p}_{a}": over_seeds([_lpips(run, p, a, what) for run in runs]) for p, a in protocols}
-        found |= {key: over_seeds([run["distances"][arm][key] for run in runs]) for key in DISTANCES}
-        found["classifier_auc"] = over_seeds([run["classifier"][arm]["auc"] for run in runs])
-        if arm in runs[0]["copies"]:
-            found["copy_share"] = over_seeds([run["copies"][arm]["share"] for run in runs])
-        if arm in runs[0]["lesions"]:
-            found |= {f"ks_{key}": over_seeds([run["lesions"][arm][key]["ks"] for run in runs]) for key in runs[0]["lesions"][arm]}
-        return found
-
-    any_runs = next(iter(reports.values()))
-    results = {name: block(runs, "generated", "gan") for name, runs in reports.items()}
-    controls = {what: block(any_runs, what, what) for what in ("real", "copy_paste", "poisson")}
-    for what in ("paste", "untouched"):
-        controls[what] = {"classifier_auc": over_seeds([run["classifier"][what]["auc"] for run in any_runs])}
-        controls[what] |= {key: over_seeds([run["distances"][what][key] for run in any_runs]) for key in DISTANCES}
-    seam = [run["seam"]["sham"]["auc"] for run in reports.get(SEAM, []) if "seam" in run]
-    return {
-        "settings": {
-            "seeds": args.seeds,
-            **_study(args),
-            "masses": next(iter(all_kept.values()))[0]["masses"],
-        },
-        "generators": results,
-        "controls": controls,
-        "seam_auc": over_seeds(seam) if seam else None,
-        "definitions": any_runs[0]["definitions"],
-    }
-
-
-def _lpips(measured: Any, protocol: str, area: str, what: str) -> float:
-    from pipeline.report.quality import by_key
-
-    value = by_key(measured)[protocol, area, what].value
-    if value is None:
-        raise PipelineError(f"LPIPS ({protocol}, {area}) of {what} is not defined: too few masses; a larger --n")
-    return value
+    """Measures of every generator over its trainings, and of the controls, with what they were made with."""
+    runs = {name: [_found(args, name, seed) for seed in args.seeds] for name in generators}
+    counts = next(iter(runs.values()))[0]["masses"]
+    reports = {name: [one["quality"] for one in found] for name, found in runs.items()}
+    return {"settings": {"seeds": args.seeds, **_study(args), "masses": counts}, **synthesis_measures.over_trainings(reports, SEAM)}
 
 
 def _found(args: argparse.Namespace, generator: str, seed: int) -> dict[str, Any]:
