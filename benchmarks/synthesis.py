@@ -44,27 +44,28 @@ FURTHER: dict[str, dict[str, Any]] = {
     "tri_unet_hidden": {"arch": "unet", "labels": "tri", "noise": "mask+margin"},
     "tri_unet_smooth": {"arch": "unet", "labels": "tri", "grain": 0},
 }
-# What a user would take: a training of the paper's method, its masses the best of four by the discriminator, and as strong as real ones.
-CHOSEN: dict[str, dict[str, Any]] = {"best": {"keep": 0.25, "contrast": 1.2}}
+# What a user would take, chosen on development patients: a training of the paper's method, its masses the best of four by the
+# discriminator, as grainy as the tissue around, and put in without touching that tissue.
+CHOSEN: dict[str, dict[str, Any]] = {"best": {"gen": {"grain": 1.0}, "synth": {"keep": 0.25, "blend": "mask"}}}
 SHARED = ("masks", "sham")  # trained once for all of them
-SEAM = "tri_unet"  # the generator whose like is trained on healthy tissue too
+SEAM = "tri_unet"  # the generator whose like is trained on healthy tissue too, and whose trainings CHOSEN takes
 
 
 def settings(args: argparse.Namespace, generator: str) -> Params:
     """params.yaml with the profile and the arguments of this run."""
-    plain = {"keep": 1.0, "contrast": 1.0}
     overlay = {
-        "runtime": {"threads": 1, "precision": "fp32", "workers": 0},  # fp32: not every processor has bf16
+        "runtime": {"threads": 1, "precision": args.precision, "workers": 0},
         "data": {"root": str(args.data)},
         "preprocess": {"height": args.height, "patch_px": args.patch_px},
         "masks": {"iterations": args.mask_iterations},
         "gen": {**{**PAPER, **FURTHER}[trained_as(generator)], "train": {"iterations": args.iterations}},
-        "synth": CHOSEN.get(generator, plain),
+        "synth": {"keep": 1.0, "contrast": 1.0},
         "pools": {"gan": {"n": args.n}},
         "study": {"points": ["real"], "baselines": [], "controls": ["sham"] if args.seam else []},
         "quality": {"n": args.n},
     }
-    return check(merge(merge(read_yaml(Path("params.yaml")), read("cbis-cpu")), overlay))
+    params = merge(merge(read_yaml(Path("params.yaml")), read("cbis-cpu")), overlay)
+    return check(merge(params, CHOSEN.get(generator, {})))
 
 
 def trained_as(generator: str) -> str:
@@ -107,7 +108,7 @@ def share(args: argparse.Namespace, name: str) -> None:
     infill.train(tissue, work / "weights", target, params.gen, "vgg16", params.runtime, params.seed, state)
 
 
-TRAINED = ("data", "height", "patch_px", "iterations", "mask_iterations")  # arguments that a training depends on
+TRAINED = ("data", "height", "patch_px", "iterations", "mask_iterations", "precision")  # arguments that a training depends on
 
 
 def _same_study(args: argparse.Namespace) -> None:
@@ -153,7 +154,8 @@ def trained(args: argparse.Namespace, generator: str, seed: int) -> Path:
     """Folder of the generator that was trained for it, after its training where there is none."""
     from pipeline.gan import infill, patches
 
-    name, params, work = trained_as(generator), settings(args, generator), args.work
+    name, work = trained_as(generator), args.work
+    params = settings(args, name)
     model: Path = work / "cells" / name / str(seed) / "models/infill"
     if not (model / "meta.json").is_file():
         real = patches.read(work / "prepared/patches", ["train"])
@@ -178,10 +180,10 @@ def cell(args: argparse.Namespace, generator: str, seed: int) -> None:
     params, work, folder = settings(args, generator), args.work, args.work / "cells" / generator / str(seed)
     prepared, synth = work / "prepared", params.synth
     model = trained(args, generator, seed)
-    if generator in CHOSEN:
-        _link(model, folder / "models/infill")
-    for name in ("masks", "sham") if generator == SEAM and args.seam else ("masks",):
-        _link(work / "shared" / name, folder / "models" / name)
+    shared = {name: work / "shared" / name for name in (SHARED if trained_as(generator) == SEAM and args.seam else ("masks",))}
+    for name, there in {**shared, "infill": model}.items():
+        if there != folder / "models" / name:
+            _sampled(there, folder / "models" / name, {} if name == "masks" else {"grain": params.gen.grain})
     sources = Sources(prepared / "train", prepared / "patches", seed)
     placer = sources.placer(synth.hosts, synth.sizes, synth.position)
     draw = inserting.learned_masks(masks.load(folder / "models/masks"), seed)
@@ -195,11 +197,13 @@ def cell(args: argparse.Namespace, generator: str, seed: int) -> None:
     write_json(_kept_path(args, generator, seed), {"study": _study(args), "masses": counts, "quality": read_json(target / "quality.json")})
 
 
-def _link(there: Path, here: Path) -> None:
-    """The folder of a model that several trainings share."""
-    here.parent.mkdir(parents=True, exist_ok=True)
-    if not here.exists():
-        here.symlink_to(there.resolve())
+def _sampled(there: Path, here: Path, meta: dict[str, Any]) -> None:
+    """The folder of a model that several cells share, with its weights linked and other values in its meta.json."""
+    here.mkdir(parents=True, exist_ok=True)
+    for path in there.iterdir():
+        if path.name != "meta.json" and not (here / path.name).exists():
+            (here / path.name).symlink_to(path.resolve())
+    write_json(here / "meta.json", {**read_json(there / "meta.json"), **meta})
 
 
 def run_cells(args: argparse.Namespace, cells: Sequence[tuple[str, int]]) -> None:
@@ -221,7 +225,7 @@ def collect(args: argparse.Namespace, generators: Sequence[str]) -> dict[str, An
     runs = {name: [_found(args, name, seed) for seed in args.seeds] for name in generators}
     counts = next(iter(runs.values()))[0]["masses"]
     reports = {name: [one["quality"] for one in found] for name, found in runs.items()}
-    return {"settings": {"seeds": args.seeds, **_study(args), "masses": counts}, **synthesis_measures.over_trainings(reports, SEAM)}
+    return {"settings": {"seeds": args.seeds, **_study(args), "masses": counts}, **synthesis_measures.over_trainings(reports)}
 
 
 def _found(args: argparse.Namespace, generator: str, seed: int) -> dict[str, Any]:
@@ -243,7 +247,7 @@ def masses(work: Path, part: str) -> dict[str, int]:
 def _command(args: argparse.Namespace) -> str:
     """The call, less --data and the folders: what differs from the defaults, and what decides in any case."""
     always = ("seeds", "iterations", "n", "held_out")
-    given = {name: getattr(args, name) for name in (*always, "height", "patch_px", "mask_iterations", "generators")}
+    given = {name: getattr(args, name) for name in (*always, "height", "patch_px", "mask_iterations", "precision", "generators")}
     told = {name: value for name, value in given.items() if name in always or value != arguments().get_default(name)}
     parts = [
         f"--{name.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in told.items()
@@ -261,6 +265,9 @@ def arguments() -> argparse.ArgumentParser:
     made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="trainings of each generator (default: 0 1 2)")
     made.add_argument("--iterations", type=int, default=2000, help="steps of each training (default: 2000, as profiles/cbis-cpu.yaml)")
     made.add_argument("--mask-iterations", type=int, default=1500, help="steps of the mask GAN (default: 1500)")
+    made.add_argument(
+        "--precision", choices=["fp32", "bf16"], default="fp32", help="of trainings (default: fp32, since not every processor has bf16)"
+    )
     made.add_argument("--n", type=int, default=250, help="masses inserted and compared (default: 250)")
     made.add_argument("--held-out", choices=["val", "test"], default="val", help="part whose masses are compared with (default: val)")
     made.add_argument("--height", type=int, default=800, help="of the mammograms in px (default: 800)")

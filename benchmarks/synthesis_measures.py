@@ -9,10 +9,10 @@ from benchmarks.synthesis_page import DISTANCES, LPIPS
 from pipeline.errors import PipelineError
 
 
-def over_trainings(reports: Mapping[str, Sequence[Any]], seam_of: str) -> dict[str, Any]:
+def over_trainings(reports: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """Measures of every generator over its trainings, and of the controls.
 
-    reports: generator -> quality.json of each training. seam_of: the generator whose reports measure the seam too.
+    reports: generator -> quality.json of each training.
     Raises PipelineError where a measure of LPIPS is not defined.
     """
 
@@ -21,6 +21,8 @@ def over_trainings(reports: Mapping[str, Sequence[Any]], seam_of: str) -> dict[s
         found = {f"lpips_{p}_{a}": over_seeds([_lpips(run, p, a, what) for run in runs]) for p, a in protocols}
         found |= {key: over_seeds([run["distances"][arm][key] for run in runs]) for key in DISTANCES}
         found["classifier_auc"] = over_seeds([run["classifier"][arm]["auc"] for run in runs])
+        if what == "generated" and "seam" in runs[0]:
+            found["seam_auc"] = over_seeds([run["seam"]["sham"]["auc"] for run in runs])
         if arm in runs[0]["copies"]:
             found["copy_share"] = over_seeds([run["copies"][arm]["share"] for run in runs])
         if arm in runs[0]["lesions"]:
@@ -33,12 +35,10 @@ def over_trainings(reports: Mapping[str, Sequence[Any]], seam_of: str) -> dict[s
     for what in ("paste", "untouched"):
         controls[what] = {"classifier_auc": over_seeds([run["classifier"][what]["auc"] for run in any_runs])}
         controls[what] |= {key: over_seeds([run["distances"][what][key] for run in any_runs]) for key in DISTANCES}
-    seam = [run["seam"]["sham"]["auc"] for run in reports.get(seam_of, []) if "seam" in run]
     return {
         "generators": results,
         "controls": controls,
-        "seam_auc": over_seeds(seam) if seam else None,
-        "definitions": any_runs[0]["definitions"],
+        "definitions": {key: text for runs in reports.values() for key, text in runs[0]["definitions"].items()},
     }
 
 

@@ -11,8 +11,8 @@ from pipeline.markdown import interval, table
 DISTANCES = ("kid", "fid", "precision", "recall", "density", "coverage")
 LPIPS_FIGURE = "lpips"
 LPIPS = [(protocol, area) for protocol in ("reconstruction", "unpaired") for area in ("patch", "region")]
-BEST = """`best`: the trainings of `tri_unet`, its masses the best of four by the discriminator and 1.2 times as strong (`synth.keep`,
-`synth.contrast`).
+BEST = """`best`: the trainings of `tri_unet`, its masses the best of four by the discriminator (`synth.keep: 0.25`), as grainy as the tissue
+around (`gen.grain: 1`), and put in without touching that tissue (`synth.blend: mask`).
 """
 
 
@@ -63,16 +63,11 @@ def _shown(one: dict[str, Any] | None) -> str:
     return "" if one is None else interval(one["mean"], (one["ci_low"], one["ci_high"]))
 
 
-def _seam(auc: dict[str, Any] | None) -> str:
-    if auc is None:
-        return ""
-    return f"Seam: holes in healthy tissue filled by a generator of healthy tissue, against the same places untouched: AUC {_shown(auc)}.\n"
-
-
 def _readme(command: str, results: dict[str, Any], shown: str, sheets: Sequence[str]) -> str:
     everything, settings = {**results["generators"], **results["controls"]}, results["settings"]
     columns = [f"lpips_{protocol}_{area}" for protocol, area in LPIPS]
     realism = ["classifier_auc", *DISTANCES, "copy_share"]
+    realism += ["seam_auc"] if any("seam_auc" in block for block in everything.values()) else []
     look = sorted(key for key in results["generators"][shown] if key.startswith("ks_"))
     seeds, held_out = f"{len(settings['seeds'])} training{'s' if len(settings['seeds']) > 1 else ''}", settings["held_out"]
     real = {part: f"{one['masses']} masses of {one['patients']} patients" for part, one in settings["masses"].items()}
@@ -85,7 +80,7 @@ Made by `{command}` (see `benchmarks/synthesis.py`): {seeds} of each generator, 
     } inserted masses each. Means over trainings with 95 % t intervals.
 
 Learned from {real["train"]}, compared with them and with {real[held_out]} of {part}.
-{_seam(results["seam_auc"])}
+
 LPIPS (AlexNet, lower is nearer), of held-out patches painted again, and of random pairs of real and inserted patches; real: pairs
 of real patches.
 

@@ -174,7 +174,7 @@ class Synth(Block):
     masks: Literal["dcgan", "real", "ellipse"]
     sizes: Literal["paper", "lognormal", "empirical"]
     position: Literal["paper", "breast", "tissue"]
-    blend: Literal["paste", "feather", "poisson"]
+    blend: Literal["paste", "feather", "mask", "poisson"]
     keep: float = Field(ge=0.05, le=1)
     contrast: float = Field(gt=0, le=3)
 

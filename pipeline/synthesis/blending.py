@@ -66,7 +66,7 @@ def poisson(host: Unit, patch: Unit, alpha: Unit, free: Bool) -> Unit:
     return result
 
 
-BLENDS: dict[str, Callable[[Unit, Unit, Unit, Bool], Unit]] = {"paste": paste, "feather": feather, "poisson": poisson}
+BLENDS: dict[str, Callable[[Unit, Unit, Unit, Bool], Unit]] = {"paste": paste, "feather": feather, "mask": feather, "poisson": poisson}
 
 
 def feather_alpha(core: Bool) -> Unit:
@@ -80,6 +80,12 @@ def feather_alpha(core: Bool) -> Unit:
     to_core = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5) if core.any() else np.full(core.shape, np.inf, np.float32)
     t = np.where(core, 1, np.maximum(to_border, 0) / np.maximum(to_border + to_core, 1e-6)).astype(np.float32)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+def soft_alpha(mask: Bool) -> Unit:
+    """(h, w) float32: 1 on the mask, falling to 0 within about three px around it."""
+    blurred = np.where(mask, 1, cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0))
+    return np.where(blurred > 0.01, blurred, 0).astype(np.float32)
 
 
 def insert(host: NDArray[Any], new: Unit, free: Bool, frame: tuple[slice, slice]) -> NDArray[Any]:

@@ -124,7 +124,7 @@ def main() -> None:
     made.add_argument("--height", type=int, default=800, help="height of the results in px, 0: as given (default: 800)")
     made.add_argument("--spacing-mm", type=float, help="side of a pixel of the hosts in mm (default: from a film height of 240 mm)")
     made.add_argument(
-        "--blend", choices=("paste", "feather", "poisson"), default="feather", help="how a mass meets its host (default: feather)"
+        "--blend", choices=("paste", "feather", "mask", "poisson"), default="feather", help="how a mass meets its host (default: feather)"
     )
     made.add_argument(
         "--position",

@@ -13,7 +13,7 @@ from pipeline.io import to_unit
 from pipeline.preprocess.geometry import resize
 from pipeline.preprocess.trilabel import margin
 from pipeline.rng import generator
-from pipeline.synthesis.blending import feather_alpha
+from pipeline.synthesis.blending import feather_alpha, soft_alpha
 from pipeline.synthesis.placement import MASK_TRIES, Place, Placer, ellipse
 from pipeline.synthesis.pool import CHUNK, Made, Method
 from pipeline.synthesis.scene import Scene, open_scene, unlabelled
@@ -108,9 +108,11 @@ def gan(
 ) -> Method:
     """The paper's method: a mask, infilled by the trained generator, inserted in a host (paper 4.3).
 
-    blend: a key of BLENDS. keep: share of the painted masses that is kept: each image is the best of 1 / keep, rounded, by
-    the generator's own discriminator, at its one place, so that it depends on no other image. labelled: False where the
-    generator paints healthy tissue, which nobody is to find. contrast: as of `Infiller.fill`.
+    blend: a key of BLENDS. `paste` takes the whole patch; `mask` the mass alone with a soft edge, and all around stays the
+    film's; the others mask and margin, fading out towards the patch's border. keep: share of the painted masses that is kept:
+    each image is the best of 1 / keep, rounded, by the generator's own discriminator, at its one place, so that it depends on
+    no other image. labelled: False where the generator paints healthy tissue, which nobody is to find. contrast: as of
+    `Infiller.fill`.
     """
     side, scale = infiller.patch_px, infiller.meta["margin"] / 256
     leaks.require_training({"masks": masks_from.patients, "the infilling GAN": infiller.meta["patients"]}, sources.training)
@@ -127,6 +129,11 @@ def gan(
         filled = infiller.fill(*given, contrast)
         return scenes, filled, infiller.judge(*given, filled) if best_of > 1 else np.zeros(len(filled), np.float32)
 
+    def weight(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        if blend == "paste":
+            return np.ones(mask.shape, np.float32)
+        return soft_alpha(mask) if blend == "mask" else feather_alpha(mask | margin(mask, scale))
+
     def make(items: Sequence[int]) -> list[Made]:
         places = [placer(item) for item in items]
         draws = [paint(items, places, draw) for draw in range(best_of)]
@@ -134,9 +141,7 @@ def gan(
         found = []
         for k in range(len(items)):
             scenes, filled, _ = draws[best[k]]
-            mask = scenes[k].mask
-            alpha = np.ones(mask.shape, np.float32) if blend == "paste" else feather_alpha(mask | margin(mask, scale))
-            found.append(scenes[k].made(filled[k], alpha, blend, labelled=labelled))
+            found.append(scenes[k].made(filled[k], weight(scenes[k].mask), blend, labelled=labelled))
         return found
 
     learned = masks_from.patients | {*infiller.meta["patients"]}
@@ -182,7 +187,7 @@ def copy_paste(sources: Sources, placer: Placer, blend: str = "feather") -> Meth
         scene = open_scene(placer, place, draw)
         donor = chosen[-1]
         patch = resize(to_unit(sources.pixels(donor)), (place.height, place.width))[scene.inside]
-        alpha = scene.mask.astype(np.float32) if blend == "paste" else _soft(scene.mask)
+        alpha = scene.mask.astype(np.float32) if blend == "paste" else soft_alpha(scene.mask)
         made = scene.made(patch, alpha, blend, donor.patient_id)
         return replace(made, record={**made.record, "source_patch": donor.name})
 
@@ -214,8 +219,3 @@ def hosts(placer: Placer) -> Method:
 
     return Method(lambda items: [one(item) for item in items])
 
-
-def _soft(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """1 on the mask, falling to 0 within about three px around it."""
-    blurred = np.where(mask, 1, cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0))
-    return np.where(blurred > 0.01, blurred, 0).astype(np.float32)

@@ -3,6 +3,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
@@ -225,6 +226,21 @@ def test_poisson_of_a_constant_step_takes_the_hosts_level():
     host, patch = np.full((9, 9), 0.5, np.float32), np.full((9, 9), 0.1, np.float32)
     for free in (disc(4, 4, 3, (9, 9)), np.ones((9, 9), bool)):  # where all is free no pixel of the host is left: its mean counts
         assert np.allclose(BLENDS["poisson"](host, patch, free.astype(np.float32), free), 0.5)
+
+
+def test_blending_the_mask_alone_leaves_the_tissue_around_to_the_bit(sources):
+    """4 px away from the mass the host is as it was, where `feather` brings the patch's resampled tissue; both have the same mass."""
+    placer = sources.placer("normals", "paper", "breast")
+    kinds = {
+        blend: inserting.gan(sources, placer, Inverter(), inserting.real_masks(sources), blend).make(range(3))
+        for blend in ("mask", "feather")
+    }
+    for before, alone, feathered in zip(inserting.hosts(placer).make(range(3)), *kinds.values(), strict=True):
+        mask = coco.decode(alone.annotations[-1]["segmentation"])
+        near = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+        assert np.array_equal(alone.image[~near], before.image[~near])
+        assert np.any(feathered.image[~near] != before.image[~near])
+        assert np.array_equal(alone.image[mask], feathered.image[mask]) and np.any(alone.image[mask] != before.image[mask])
 
 
 @pytest.mark.filterwarnings("error")
