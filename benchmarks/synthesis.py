@@ -302,7 +302,7 @@ def main() -> None:
             run_cells(args, [(name, 0) for name in SHARED if name == "masks" or args.seam])
         for seed, before in zip([*args.seeds, None], [None, *args.seeds], strict=True):  # CHOSEN when what they take is trained
             run_cells(args, [one for one in missing if one[1] == (before if one[0] in CHOSEN else seed)])
-        shown = SEAM if SEAM in args.generators else args.generators[0]
+        shown = next((name for name in (*CHOSEN, SEAM) if name in args.generators), args.generators[0])
         samples = args.work / "cells" / shown / str(args.seeds[0]) / "models/infill/samples.png"
         sheets = synthesis_page.Shown(shown, measured(args, shown, args.seeds[0]), samples)
         synthesis_page.write(args.out, _command(args), collect(args, args.generators), sheets)

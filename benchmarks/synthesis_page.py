@@ -11,8 +11,8 @@ from pipeline.markdown import interval, table
 DISTANCES = ("kid", "fid", "precision", "recall", "density", "coverage")
 LPIPS_FIGURE = "lpips"
 LPIPS = [(protocol, area) for protocol in ("reconstruction", "unpaired") for area in ("patch", "region")]
-BEST = """`best`: the trainings of `tri_unet`, its masses the best of four by the discriminator (`synth.keep: 0.25`), as grainy as the tissue
-around (`gen.grain: 1`), and put in without touching that tissue (`synth.blend: mask`).
+BEST = """`best`: the trainings of `tri_unet`, its masses the best of four by the discriminator (`synth.keep: 0.25`), as grainy as the
+tissue around (`gen.grain: 1`), and put in without touching that tissue (`synth.blend: mask`).
 """
 
 

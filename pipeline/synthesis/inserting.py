@@ -218,4 +218,3 @@ def hosts(placer: Placer) -> Method:
         return unlabelled(host, place, host.image())
 
     return Method(lambda items: [one(item) for item in items])
-
