@@ -38,7 +38,7 @@ def generate(
     seed: int = 0,
     height: int | None = 800,
     spacing_mm: float | None = None,
-    blend: str = "feather",
+    blend: str = "mask",
     keep: float = 1.0,
     quality: Path | None = None,
     position: str = "breast",
@@ -124,7 +124,7 @@ def main() -> None:
     made.add_argument("--height", type=int, default=800, help="height of the results in px, 0: as given (default: 800)")
     made.add_argument("--spacing-mm", type=float, help="side of a pixel of the hosts in mm (default: from a film height of 240 mm)")
     made.add_argument(
-        "--blend", choices=("paste", "feather", "mask", "poisson"), default="feather", help="how a mass meets its host (default: feather)"
+        "--blend", choices=("paste", "feather", "mask", "poisson"), default="mask", help="how a mass meets its host (default: mask)"
     )
     made.add_argument(
         "--position",

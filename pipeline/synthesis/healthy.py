@@ -13,7 +13,7 @@ from pipeline.preprocess.geometry import resize
 from pipeline.preprocess.trilabel import margin
 from pipeline.progress import track
 from pipeline.rng import generator, integer
-from pipeline.synthesis.blending import feather_alpha
+from pipeline.synthesis.blending import soft_alpha
 from pipeline.synthesis.inserting import Infiller, inputs, real_masks
 from pipeline.synthesis.placement import Host, Place, Placer, find_hosts
 from pipeline.synthesis.pool import CHUNK
@@ -81,4 +81,4 @@ def _painted_over(
     stream = generator(seed, "painted over", host.record["image_id"], number)
     filled = infiller.fill(*inputs([scene], [stream], infiller.patch_px))
     visible = hole[scene.inside].shape
-    return scene.made(resize(filled[0], (visible[0], visible[1])), feather_alpha(hole), "feather", labelled=False).image
+    return scene.made(resize(filled[0], (visible[0], visible[1])), soft_alpha(hole), "mask", labelled=False).image
