@@ -12,7 +12,7 @@ made anew without DATA. Writes OUT: README.md, results.json and figures. What a 
 the end of README.md. Patches that hold nearly every mass without making it smaller (these films are 800 px high; more height would
 enlarge them), one training:
 
-    python -m benchmarks.synthesis --data DATA --patch-px 128 --no-seam --seeds 0 --generators tri_unet best \\
+    python -m benchmarks.synthesis --data DATA --patch-px 128 --no-seam --seeds 0 --generators tri_unet best --precision bf16 \\
         --work build/synthesis-128 --out docs/results/synthesis/128
 """
 
