@@ -121,7 +121,8 @@ def _same_study(args: argparse.Namespace) -> None:
 
 
 def _differing(held: dict[str, Any], asked: dict[str, Any]) -> list[str]:
-    return [f"--{name.replace('_', '-')}: {held[name]} there, {value} here" for name, value in asked.items() if held[name] != value]
+    there = {name: held.get(name, "not named") for name in asked}  # an older study may lack an argument
+    return [f"--{name.replace('_', '-')}: {there[name]} there, {value} here" for name, value in asked.items() if there[name] != value]
 
 
 def kept(args: argparse.Namespace, generator: str, seed: int) -> dict[str, Any] | None:

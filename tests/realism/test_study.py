@@ -16,6 +16,10 @@ def test_trainings_of_other_settings_are_not_taken_for_these(tmp_path):
     synthesis._same_study(arguments(tmp_path, "--iterations", "6", "--n", "20", "--held-out", "test"))  # measured anew, not trained
     with pytest.raises(PipelineError, match=r"--patch-px: 64 there, 128 here\n.*--iterations: 6 there, 2000 here"):
         synthesis._same_study(arguments(tmp_path, "--patch-px", "128"))
+    held = read_json(tmp_path / "study.json")
+    write_json(tmp_path / "study.json", {name: value for name, value in held.items() if name != "precision"})
+    with pytest.raises(PipelineError, match=r"\(1\):\n.*--precision: not named there, fp32 here"):
+        synthesis._same_study(arguments(tmp_path, "--iterations", "6"))
 
 
 def test_measures_that_are_kept_are_of_these_settings(tmp_path):
