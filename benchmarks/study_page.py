@@ -3,12 +3,11 @@
     python -m benchmarks.study_page docs/results/cbis-cpu
 
 FOLDER holds <percent>-<fold>.experiment.json.gz, as `make study` writes them. It gets confirm.json (the confirmatory analysis of
-docs/protocol.md), comparison/ (Fig. 6 and 8, Table 1, all contrasts: stages.compare) and README.md, at whose end NOTES.md, written
-by hand, is put. params.yaml says how hits are judged.
+docs/protocol.md), comparison/ (Fig. 6 and 8, Table 1, the contrasts of the protocol at every rate, by every rule and in every group
+of lesions: as stages.compare) and README.md, at whose end NOTES.md, written by hand, is put. params.yaml says how hits are judged.
 """
 
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,19 @@ from pipeline.cli import guarded, parser
 from pipeline.comparison import confirm, joint, packed
 from pipeline.comparison.experiments import Experiment
 from pipeline.errors import PipelineError
+from pipeline.evaluation import study
 from pipeline.evaluation.froc import OPERATING_POINTS, without_nan
-from pipeline.io import read_json, write_json, write_text
+from pipeline.io import write_json, write_text
 from pipeline.markdown import interval, table
 from pipeline.params import load
-from pipeline.report.comparison import rules
+from pipeline.report import comparison
+from pipeline.report.figures import MIN_LESIONS
 from pipeline.report.quality import by_key
-from pipeline.schedule import module
+from pipeline.report.results import HEADLINE, Contrast, Estimate, Point, Results
 
 SEQUENCE, RESAMPLES = (0.25, 1.0), 2000  # of the protocol
-FIGURES = ("augmentation_curve.png", "froc.png")
+FIGURES = ("augmentation_curve.png", "froc.png", "differences.png")
+RATES = [("mean_sens_0.25_4", "mean"), *((f"sens_at_{at:g}fp", f"{at:g} FP") for at in OPERATING_POINTS)]
 HITS = {
     "recall_iou0.5": "recall, score 0.5, IoU 0.5",
     "sens_at_1fp_iou0.5_image": "1 FP, IoU 0.5",
@@ -45,27 +47,49 @@ QUALITY: dict[str, Callable[[dict[str, Any]], float | None]] = {
 }
 
 
-def levels(points: dict[str, Any]) -> str:
+def plan(of: joint.Joint) -> study.Plan:
+    """The contrasts of the protocol within each family of experiments. None is primary: that one is of confirm.json."""
+
+    def made(points: Sequence[study.Point], blocks: Mapping[str, Any]) -> list[study.Pair]:
+        pairs = []
+        for label in dict.fromkeys(member.family for member in of.members.values()):
+            arms = {point.arm.partition("@")[0]: point for point in points if of.members[point.name].family == label}
+            pairs += [study.Pair(arms[arm], arms[against], against, False) for arm, against in confirm.pairs(list(arms))]
+        return pairs
+
+    return made
+
+
+def levels(points: Sequence[Point]) -> str:
     """Each point at every rate of false positives, and by other rules."""
-    rates = [(f"sens_at_{at:g}fp", f"{at:g} FP") for at in OPERATING_POINTS]
-    columns = [*rates, *HITS.items()]
-    rows = [
-        [name, str(one["n_train"]), *(interval(one["mean"][key]["value"], one["mean"][key]["ci95"]) for key, _ in columns)]
-        for name, one in points.items()
-    ]
-    return table(["point", "training images", *(title for _, title in columns)], rows)
+    rows = [[one.name, str(one.n_train), *(shown(one.of(key)) for key in [*dict(RATES), *HITS])] for one in points]
+    return table(["point", "training images", *dict(RATES).values(), *HITS.values()], rows)
 
 
-def strata(points: dict[str, Any]) -> str:
-    """Sensitivity at 1 FP of each point in every stratum with ten masses or more."""
-    names, first = list(points), next(iter(points.values()))["strata"]
-    cells = [[interval(points[name]["strata"][k]["value"], points[name]["strata"][k]["ci95"]) for name in names] for k in range(len(first))]
+def differences(contrasts: Iterable[Contrast]) -> str:
+    """Each contrast, as `levels`."""
+    found: dict[tuple[str, str], dict[str, Estimate]] = {}
+    for one in contrasts:
+        found.setdefault((one.point, one.against), {})[one.metric] = one.difference
+    rows = [[f"{a} - {b}", *(shown(one[key], "+") for key in [*dict(RATES), *HITS])] for (a, b), one in found.items()]
+    return table(["contrast", *dict(RATES).values(), *HITS.values()], rows)
+
+
+def strata(results: Results) -> str:
+    """Points and contrasts at 1 FP in every stratum of MIN_LESIONS masses or more."""
+    contrasts = [one for one in results.contrasts if one.metric == HEADLINE]
     rows = [
-        [f"{one['variable']} {one['level']}", str(one["n_lesions"]), *row]
-        for one, row in zip(first, cells, strict=True)
-        if one["n_lesions"] >= 10
+        [f"{group.variable} {group.level}", str(group.n_lesions)]
+        + [shown(one.strata[place].found) for one in results.points]
+        + [shown(one.strata[place].found, "+") for one in contrasts]
+        for place, group in enumerate(results.points[0].strata)
+        if group.n_lesions >= MIN_LESIONS
     ]
-    return table(["stratum", "masses", *names], rows)
+    return table(["stratum", "masses", *(one.name for one in results.points), *(f"{one.point} - {one.against}" for one in contrasts)], rows)
+
+
+def shown(found: Estimate, sign: str = "") -> str:
+    return "" if found.value is None else interval(found.value, (found.low, found.high), sign)
 
 
 def quality(experiments: Iterable[Experiment]) -> str:
@@ -84,7 +108,7 @@ def measured(found: dict[str, Any], read: Callable[[dict[str, Any]], float | Non
         return None
 
 
-def page(experiments: Sequence[Experiment], analysis: dict[str, Any], points: dict[str, Any], notes: str) -> str:
+def page(experiments: Sequence[Experiment], analysis: dict[str, Any], results: Results, notes: str) -> str:
     first = experiments[0].params
     seeds = ", ".join(map(str, experiments[0].seeds))
     size = f"{first['preprocess']['height']} px; {first['detector']['iterations']} steps of {first['detector']['batch']} images"
@@ -98,11 +122,14 @@ detections in this folder by `python -m benchmarks.study_page docs/results/cbis-
 
 {confirm.markdown(analysis).strip()}
 
-## Levels
+## Levels and differences
 
-Hits of {first["evaluate"]["hit"]} where nothing else is said; 95 % intervals over patients and trainings.
+Hits of {first["evaluate"]["hit"]} where nothing else is said; 95 % intervals over patients and trainings, each by itself. Below the
+confirmatory analysis nothing is tested; the patients are drawn anew, so that ends of intervals may differ in the third digit.
 
-{levels(points)}
+{levels(results.points)}
+
+{differences(results.contrasts)}
 
 {figures}
 
@@ -110,7 +137,7 @@ Table 1 beside the paper's: [table_1.csv](comparison/table_1.csv). All contrasts
 
 ## Strata, at 1 false positive per image
 
-{strata(points)}
+{strata(results)}
 
 ## Painted masses
 
@@ -125,16 +152,15 @@ def write(folder: Path) -> None:
     if not files:
         raise PipelineError(f"{folder} holds no *{packed.ENDING}; `make study` writes them")
     params, experiments = load(), [packed.unpack(path) for path in files]
-    if len(joint.join(experiments)) > 1:
+    params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"bootstrap": RESAMPLES})})
+    if len(groups := joint.join(experiments)) > 1:
         raise PipelineError(f"{folder}: experiments on several test sets; keep each in a folder of its own")
-    analysis = confirm.analyse(experiments, SEQUENCE, rules(params), RESAMPLES, params.seed)
+    analysis = confirm.analyse(experiments, SEQUENCE, comparison.rules(params), RESAMPLES, params.seed)
     write_json(folder / "confirm.json", without_nan(analysis))
-    if code := module("stages.compare", *map(str, files), "--out", str(folder / "comparison")):
-        sys.exit(code)
+    results = comparison.write(groups[0], params, folder / "comparison", plan(groups[0]))
     notes = folder / "NOTES.md"
     text = notes.read_text(encoding="utf-8") if notes.is_file() else ""
-    points = read_json(folder / "comparison/metrics.json")["points"]
-    write_text(folder / "README.md", page(experiments, analysis, points, text))
+    write_text(folder / "README.md", page(experiments, analysis, results, text))
 
 
 def main() -> None:

@@ -70,12 +70,15 @@ def _fraction(group: Sequence[Experiment], rules: Rules, n_resamples: int, seed:
     }
 
 
+def pairs(arms: Sequence[str]) -> list[tuple[str, str]]:
+    """The contrasts: each arm against `real`, and `gan` against each other one."""
+    made = [(arm, "real") for arm in arms if arm != "real" and "real" in arms]
+    return made + [("gan", arm) for arm in arms if arm not in PRIMARY and "gan" in arms]
+
+
 def _contrasts(runs: Sequence[compare.Run], arms: Sequence[str]) -> list[dict[str, Any]]:
-    """Each arm against `real`, and `gan` against each other one."""
-    pairs = [(arm, "real") for arm in arms if arm != "real" and "real" in arms]
-    pairs += [("gan", arm) for arm in arms if arm not in PRIMARY and "gan" in arms]
     made = []
-    for arm, against in pairs:
+    for arm, against in pairs(arms):
         found = compare.contrast(runs, arm, against, ENDPOINT)
         low, high = found["ci95"]
         named = {"arm": arm, "against": against, "primary": (arm, against) == PRIMARY}

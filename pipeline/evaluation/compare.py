@@ -105,16 +105,25 @@ def strata_block(runs: Sequence[Run], arm: str, levels: Sequence[dict[str, Any]]
     """Mean over the runs of an arm, on one fold, of the sensitivity at 1 FP/image of each stratum, with its interval."""
     block = []
     for level in levels:
-        key = (level["variable"], level["level"])
-        groups = [
-            Group(rows[:, 0], rows[:, 1:])
-            for other in arms(runs)
-            for rows in [np.array([one.strata[key] for one in runs if one.arm == other])]
-        ]
-        own = groups[arms(runs).index(arm)]
-        estimate = components.mean([(1.0, own)], level["n_clusters"], components.run_variance(groups))
+        groups = {other: _stratum(runs, other, level) for other in arms(runs)}
+        estimate = components.mean([(1.0, groups[arm])], level["n_clusters"], components.run_variance(list(groups.values())))
         block.append({**level, "value": estimate.value, "ci95": list(estimate.ci95)})
     return block
+
+
+def strata_contrast(runs: Sequence[Run], arm: str, against: str, levels: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The difference arm - against, on one fold, of the sensitivity at 1 FP/image of each stratum; no p, as it is to describe."""
+    block = []
+    for level in levels:
+        pair = [(1.0, _stratum(runs, arm, level)), (-1.0, _stratum(runs, against, level))]
+        estimate = components.difference(pair, level["n_clusters"])
+        block.append({**level, "difference": estimate.value, "ci95": list(estimate.ci95)})
+    return block
+
+
+def _stratum(runs: Sequence[Run], arm: str, level: dict[str, Any]) -> Group:
+    rows = np.array([one.strata[level["variable"], level["level"]] for one in runs if one.arm == arm])
+    return Group(rows[:, 0], rows[:, 1:])
 
 
 def nadeau_bengio(runs: Sequence[Run], arm: str, against: str) -> dict[str, Any]:
@@ -151,7 +160,7 @@ def compare(runs: Sequence[Run], reference: str, primary: str, levels: Sequence[
     contrasts = [
         {
             "arm": arm, "against": reference, "primary": arm == primary, "metrics": contrast_block(runs, arm, reference),
-            "nadeau_bengio": nadeau_bengio(runs, arm, reference),
+            "strata": strata_contrast(runs, arm, reference, levels), "nadeau_bengio": nadeau_bengio(runs, arm, reference),
         }
         for arm in others
     ]  # fmt: skip

@@ -126,7 +126,7 @@ def evaluate(truth: Truth, points: Sequence[Point], rules: Rules, n_resamples: i
             corners += [[point.name, number, *row] for row in rows]
     levels = table(truth)
     blocks = {point.name: _point(point, runs, levels) for point in points}
-    contrasts = _contrasts((plan or planned)(points, blocks), runs)
+    contrasts = _contrasts((plan or planned)(points, blocks), runs, levels)
     metrics = {
         version.KEY: version.VERSION,
         "settings": {
@@ -235,11 +235,12 @@ def best_traditional(points: Sequence[Point], blocks: Mapping[str, Any]) -> Poin
     return max(own, key=headline, default=None)
 
 
-def _contrasts(pairs: Sequence[Pair], runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _contrasts(pairs: Sequence[Pair], runs: Sequence[Run], levels: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     made = [
         {
             "point": one.point.name, "against": one.against.name, "kind": one.kind, "primary": one.primary,
             "metrics": compare.contrast_block(runs, one.point.name, one.against.name),
+            "strata": compare.strata_contrast(runs, one.point.name, one.against.name, levels),
         }
         for one in pairs
     ]  # fmt: skip

@@ -57,6 +57,7 @@ def write(params: Params, paths: Paths) -> None:
         how = definitions.training(params.detector.model_dump())
         figures.augmentation_curve(results, folder, how)
         figures.froc(results, folder, how)
+        figures.differences(results, params.evaluate, folder)
         figures.losses({name: pd.read_csv(path / "losses.csv") for name, path in paths.models.items()}, folder)
         for sheet in sheets(params, paths.quality):
             shutil.copyfile(sheet, folder / sheet.name)
@@ -103,7 +104,7 @@ def content(params: Params, results: Results, worst_of: worst.Worst, paths: Path
         "worst_pictures": [(text, page.data_uri(path)) for text, path in pictures if path.is_file()],
         "qc": qc.tables(checked),
         "qc_pictures": qc.pictures(checked, shows_pixels(params), qc.WORST),
-        "images": {name: page.data_uri(drawn / f"{name}.svg") for name in ("augmentation_curve", "froc", "losses")},
+        "images": page.images(drawn),
         "definitions": [
             *definitions.general(params),
             *definitions.listed(results.metrics, params.evaluate),

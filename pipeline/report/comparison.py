@@ -24,13 +24,13 @@ SECTIONS = [
 ]  # fmt: skip
 
 
-def write(joint: Joint, params: Params, out: Path) -> Results:
+def write(joint: Joint, params: Params, out: Path, plan: study.Plan | None = None) -> Results:
     """Write metrics.json, curve.csv, froc.csv, table_1.csv, figures and index.html into `out`, which is replaced.
 
-    params: whose `evaluate` block says how all of them are judged.
+    params: whose `evaluate` block says how all of them are judged. plan: the contrasts, those of `joint` where it is None.
     """
     points = [member.point for member in joint.members.values()]
-    found = study.evaluate(joint.truth, points, rules(params), params.evaluate.bootstrap, params.seed, joint.plan)
+    found = study.evaluate(joint.truth, points, rules(params), params.evaluate.bootstrap, params.seed, plan or joint.plan)
     found.metrics["notes"] += remarks(joint)
     results = joined(found, joint)
     table = tables.table_1([_trained(family, joint, results) for family in joint.families], params.evaluate)
@@ -42,6 +42,7 @@ def write(joint: Joint, params: Params, out: Path) -> Results:
         )
         figures.augmentation_curve(results, folder, trained)
         figures.froc(results, folder, trained)
+        figures.differences(results, params.evaluate, folder)
         tables.write_csv(table, folder / "table_1.csv")
         write_text(folder / "index.html", page.render("comparison.html", SECTIONS, **content(joint, params, results, table, folder)))
     return results
@@ -104,7 +105,7 @@ def content(joint: Joint, params: Params, results: Results, table: Table, folder
         "operating_points": ", ".join(f"{at:g}" for at, _ in operating_points(results.metrics)),
         "contrasts": tables.contrasts_table(results, params),
         "table_1": table,
-        "images": {name: page.data_uri(folder / f"{name}.svg") for name in ("augmentation_curve", "froc")},
+        "images": page.images(folder),
         "definitions": [*general(params), *definitions.listed(results.metrics, params.evaluate)],
         "notes": list(results.notes),
         "experiments": experiments_table(joint),

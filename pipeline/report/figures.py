@@ -1,5 +1,6 @@
 """Figures for print: the augmentation curve, FROC and the losses, each as PNG and SVG beside a CSV of what is drawn."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.report.results import HEADLINE, Line, Point, Results, froc_points, lines, mean_froc, operating_points
+from pipeline.params import Evaluate
+from pipeline.report import definitions
+from pipeline.report.results import HEADLINE, Contrast, Estimate, Line, Point, Results, froc_points, lines, mean_froc, operating_points
 from pipeline.report.style import figure, line_dash, line_label, look, point_label, save
 
 NOTE = "#555555"
 FROC_RANGE = (1 / 16, 16.0)
+DIFFERENCES = ("point", "against", "metric", "label", "n_lesions", "difference", "ci_low", "ci_high")
+MIN_LESIONS = 10
 FROC_TICKS = {1 / 16: "1/16", 1 / 8: "1/8", 1 / 4: "1/4", 1 / 2: "1/2", 1: "1", 2: "2", 4: "4", 8: "8", 16: "16"}
 
 
@@ -92,6 +97,56 @@ def _froc_point(axes: Any, point: Point, curve: pd.DataFrame, operating: list[tu
     known = [(at, point.of(name)) for at, name in operating if point.of(name).low is not None]
     for (left, one), (right, other) in pairwise(known):
         axes.fill_between([left, right], [one.low, other.low], [one.high, other.high], color=colour, alpha=0.1, linewidth=0)
+
+
+def differences(results: Results, evaluate: Evaluate, folder: Path) -> None:
+    """Forest plot of the primary contrasts (all, where none is): at every rate of false positives, by other rules, in groups of lesions.
+
+    Groups of fewer than MIN_LESIONS lesions are in the CSV alone. Bars are 95 % intervals, of each row by itself; the axis holds
+    nineteen of twenty ends, so the longest run off it. Nothing is drawn where there is no contrast.
+    """
+    primary = [one for one in results.contrasts if one.primary]
+    table = pd.DataFrame(_differences(primary or results.contrasts, evaluate), columns=list(DIFFERENCES))
+    _write(table, folder / "differences.csv")
+    shown = table[table["n_lesions"].isna() | (table["n_lesions"] >= MIN_LESIONS)]
+    labels, names = list(dict.fromkeys(shown["label"])), list(dict.fromkeys(zip(shown["point"], shown["against"], strict=True)))
+    if not labels:
+        return
+    place = {label: i for i, label in enumerate(labels)}
+    with figure(7.2, 0.9 + (0.11 + 0.06 * len(names)) * len(labels)) as (made, axes):
+        axes.axvline(0, color="#888888", linewidth=0.9, linestyle=":", zorder=1)
+        for number, (point, against) in enumerate(names):
+            rows = shown[(shown["point"] == point) & (shown["against"] == against)]
+            y = rows["label"].map(place) + (number - (len(names) - 1) / 2) * 0.7 / len(names)
+            style, real = look(results.point(point).arm), results.point(against).arm == "real"
+            axes.hlines(y, rows["ci_low"].astype(float), rows["ci_high"].astype(float), color=style.colour, linewidth=1.1, zorder=2)
+            axes.plot(
+                rows["difference"], y, style.marker, color=style.colour, markersize=4.5, zorder=3,
+                markerfacecolor=style.colour if real else "white", label=f"{point} \N{MINUS SIGN} {against}",
+            )  # fmt: skip
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set_ylim(len(labels) - 0.4, -0.6)
+        if len(ends := shown[["ci_low", "ci_high"]].abs().stack().astype(float)):
+            axes.set_xlim(-1.1 * ends.quantile(0.95), 1.1 * ends.quantile(0.95))
+        axes.set_xlabel("Difference in sensitivity, with 95 % interval")
+        made.legend(loc="outside upper left", ncols=len(names))
+        save(made, folder, "differences")
+
+
+def _differences(contrasts: Sequence[Contrast], evaluate: Evaluate) -> list[dict[str, Any]]:
+    """Rows of `differences`: the mean over the rates, each rate, other rules of what a hit is, groups of lesions."""
+    rates = ["mean_sens_0.25_4", *(name for _, name in operating_points({one.metric for one in contrasts}))]
+    shown = {one.metric for one in contrasts if "sens" in one.metric and not one.metric.endswith(("_patient", "_breast"))}
+    order = [*(name for name in rates if name in shown), *sorted(shown - set(rates))]
+    rows: list[tuple[Contrast, str, Estimate, int | None]] = [
+        (one, definitions.metric(name, evaluate).label, one.difference, None) for name in order for one in contrasts if one.metric == name
+    ]
+    rows += [
+        (one, f"{group.variable} {group.level} ({group.n_lesions})", group.found, group.n_lesions)
+        for one in contrasts
+        for group in one.strata
+    ]
+    return [dict(zip(DIFFERENCES, (one.point, one.against, one.metric, label, n, *found), strict=True)) for one, label, found, n in rows]
 
 
 def losses(tables: dict[str, pd.DataFrame], folder: Path) -> None:

@@ -31,6 +31,11 @@ def render(template: str, sections: list[tuple[str, str]], **content: Any) -> st
     return environment.get_template(template).render(sections=sections, **trusted, **content)
 
 
+def images(folder: Path) -> dict[str, str]:
+    """Name and data: address of every figure (SVG) of `folder`."""
+    return {path.stem: data_uri(path) for path in sorted(folder.glob("*.svg"))}
+
+
 def data_uri(path: Path) -> str:
     """A PNG or SVG file as a data: address."""
     return f"data:{TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -30,7 +30,7 @@ class Estimate(NamedTuple):
 
 
 class Stratum(NamedTuple):
-    """Sensitivity at 1 FP per image of a group of lesions, as (size, < 8.1 mm); clusters: patients."""
+    """Sensitivity at 1 FP per image of a group of lesions, as (size, < 8.1 mm), or a difference of it; clusters: patients."""
 
     variable: str
     level: str
@@ -66,7 +66,8 @@ class Point:
 class Contrast:
     """Difference point - against of one metric.
 
-    kind: `real` or `best_traditional`; detectable: the smallest difference that would be found.
+    kind: `real` or `best_traditional`; detectable: the smallest difference that would be found. strata: the difference of the
+    headline metric in groups of lesions; empty for the other metrics.
     """
 
     point: str
@@ -78,6 +79,7 @@ class Contrast:
     detectable: float | None
     p: float | None
     p_holm: float | None
+    strata: tuple[Stratum, ...] = ()
 
 
 class Recovered(NamedTuple):
@@ -171,9 +173,13 @@ def _point(name: str, block: dict[str, Any], mixture: dict[str, int], family: st
     return Point(
         name, block["arm"], block["n_train"], block["n_real"], block["n_synthetic"], dict(mixture),
         {metric: _estimate(one) for metric, one in block["mean"].items()}, seeds,
-        tuple(Stratum(one["variable"], one["level"], one["n_lesions"], one["n_clusters"], _estimate(one)) for one in block["strata"]),
-        tuple(block["notes"]), family,
+        _strata(block), tuple(block["notes"]), family,
     )  # fmt: skip
+
+
+def _strata(block: dict[str, Any], key: str = "value") -> tuple[Stratum, ...]:
+    groups = block["strata"]
+    return tuple(Stratum(one["variable"], one["level"], one["n_lesions"], one["n_clusters"], _estimate(one, key)) for one in groups)
 
 
 def _contrasts(block: dict[str, Any]) -> Iterable[Contrast]:
@@ -181,6 +187,7 @@ def _contrasts(block: dict[str, Any]) -> Iterable[Contrast]:
         yield Contrast(
             block["point"], block["against"], block["kind"], block["primary"], metric,
             _estimate(one, "difference"), one["minimal_detectable"], one["p"], one["p_holm"],
+            _strata(block, "difference") if metric == HEADLINE else (),
         )  # fmt: skip
 
 

@@ -94,14 +94,16 @@ def points_table(results: Results, params: Params) -> Table:
 
 
 def strata_table(results: Results) -> Table:
-    """Sensitivity at 1 FP per image of groups of lesions: a row a group, a column a headline point."""
-    points = headline_points(results)
+    """Sensitivity at 1 FP per image of groups of lesions: a row a group, a column a headline point and a primary contrast."""
+    points, contrasts = headline_points(results), list(headline_contrasts(results).values())
     rows = [
         [Cell(f"{group.variable}: {group.level}\n{group.n_lesions} lesions, {group.n_clusters} patients")]
         + [Cell(stacked(point.strata[place].found), "number") for point in points]
+        + [Cell(stacked(one.strata[place].found, True), "number") for one in contrasts]
         for place, group in enumerate(points[0].strata)
     ]
-    columns = [Cell("Lesions"), *(Cell(point.name, "number") for point in points)]
+    names = [*(point.name for point in points), *(f"{one.point} \N{MINUS SIGN} {one.against}" for one in contrasts)]
+    columns = [Cell("Lesions"), *(Cell(name, "number") for name in names)]
     return Table("Sensitivity at 1 false positive per image of groups of lesions, with 95 % interval", columns, rows)
 
 

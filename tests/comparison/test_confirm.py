@@ -92,9 +92,17 @@ def test_the_page_holds_the_analysis_the_levels_and_the_notes(tmp_path):
     subprocess.run([sys.executable, "-m", "benchmarks.study_page", str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "| gan | 12 | 0.600 [" in text and "| gan_4 | 12 | 0.600 [" in text and text.endswith("## Discussion\n\nNone.\n")
+    assert [line.split(" [")[0] for line in text.splitlines() if line.startswith("| gan_4 - ")] == [
+        "| gan_4 - real | +0.400",
+        "| gan_4 - traditional_2 | +0.300",
+    ]
+    assert "![differences](comparison/differences.png)" in text
     assert {"25-0", "25-1"} < {line.split(" | ")[0].strip("| ") for line in text.splitlines()}
     assert read_json(tmp_path / "confirm.json")["fractions"][0]["found"]["trainings"] == 6
-    assert (tmp_path / "comparison/froc.png").is_file() and len(list(tmp_path.glob(f"*{packed.ENDING}"))) == 2
+    assert (
+        all((tmp_path / f"comparison/{name}.png").is_file() for name in ("froc", "differences"))
+        and len(list(tmp_path.glob(f"*{packed.ENDING}"))) == 2
+    )
 
 
 def test_the_text_has_a_row_for_every_arm_and_contrast():

@@ -135,6 +135,10 @@ def test_command_compares_arms(tmp_path: Path) -> None:
     assert traditional["metrics"]["sens_at_1fp"]["p_holm"] == traditional["metrics"]["sens_at_1fp"]["p"]  # one secondary comparison
     assert gan["metrics"]["recall"]["p"] is None and gan["nadeau_bengio"]["reason"]
     assert {one["variable"] for one in got["strata"]["gan"]} == {"size"}
+    (group,), levels = gan["strata"], {arm: blocks[0]["value"] for arm, blocks in got["strata"].items()}
+    assert (group["variable"], group["n_lesions"]) == ("size", 40)  # all of one size, so the group is the whole set
+    assert group["difference"] == pytest.approx(levels["gan"] - levels["real"]) == pytest.approx(found["difference"])
+    assert group["ci95"] == pytest.approx(found["ci95"])
     text = command(*arguments).stdout
     assert (tmp_path / "out/TRUTH.csv").is_file() and "gan - real (primary)" in text
     shown = (found["minimal_detectable"], found["var_patients"], found["var_runs"])

@@ -88,6 +88,9 @@ def test_points_and_tables(tmp_path: Path) -> None:
     assert rules | {"wafroc", "auc_support", "auc_0_0.25", "auc_0_1", "mean_sens_0.25_4"} < set(gan["mean"])
     assert gan["mean"]["sens_at_1fp_iou0.3_patient"]["value"] >= gan["mean"]["sens_at_1fp_iou0.3_image"]["value"]
     assert sum(one["n_lesions"] for one in gan["strata"] if one["variable"] == "density") == 20
+    contrast = next(one for one in got["contrasts"] if (one["point"], one["against"]) == ("gan_4", "real"))
+    for group, own, of_real in zip(contrast["strata"], gan["strata"], got["points"]["real"]["strata"], strict=True):
+        assert group["difference"] == pytest.approx(own["value"] - of_real["value"]) and group["level"] == own["level"]
     assert any("curve ends at 0.0667" in note for note in gan["notes"])  # two false positives in thirty images
     curve = table(tmp_path / "reports/curve.csv")
     assert [row["value"] for row in curve if (row["point"], row["seed"], row["metric"]) == ("gan_4", "mean", "sens_at_1fp")] == ["0.35"]

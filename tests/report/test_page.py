@@ -52,7 +52,7 @@ def parsed(html):
 
 def html_of(params, inputs):
     """The page without the cost of drawing: empty figures stand in for the real ones."""
-    for name in ("augmentation_curve", "froc", "losses"):
+    for name in ("augmentation_curve", "froc", "differences", "losses"):
         write_text(inputs["reports"] / "figures" / f"{name}.svg", '<svg xmlns="http://www.w3.org/2000/svg"/>')
     results = read(inputs["reports"], params.curve, params.study.points)
     paths = build.Paths(**inputs)
@@ -83,8 +83,8 @@ def test_the_page_holds_everything_and_fetches_nothing(inputs):
     found = parsed(html_of(made.params(), inputs))
     assert [address[:30] for address in found.addresses if not address.startswith(("data:", "#"))] == []
     assert (
-        sum(address.startswith("data:image/") for address in found.addresses) == 7
-    )  # three figures, a contact sheet, three mammograms of the QC
+        sum(address.startswith("data:image/") for address in found.addresses) == 8
+    )  # four figures, a contact sheet, three mammograms of the QC
 
 
 def test_policy_allows_the_own_script_alone(inputs):
@@ -159,7 +159,7 @@ def test_no_file_of_a_report_without_real_pixels_holds_any(tmp_path, shown):
     build.write(made.params(data={"source": "table", "root": "x"}, study=study, report={"real_pixels": shown}), build.Paths(**inputs))
     drawn = {path.name for path in inputs["reports"].rglob("*.png")}
     assert ({"patches.png", "misses.png", "false_positives.png"} & drawn == {"patches.png", "misses.png", "false_positives.png"}) == shown
-    assert drawn >= {"froc.png", "losses.png"} and len(drawn) == (6 if shown else 3)
+    assert drawn >= {"froc.png", "losses.png"} and len(drawn) == (7 if shown else 4)
     pages = [(inputs["reports"] / name).read_text() for name in ("index.html", "qc.html")]
     assert [text.count("data:image/png") for text in pages] == ([3, 0] if shown else [0, 0])
     assert [text.count("data:image/jpeg") for text in pages] == ([3, 3] if shown else [0, 0])
@@ -206,6 +206,10 @@ def test_figure_data_can_be_checked_by_hand(built):
     drawn = pd.read_csv(built["reports"] / "figures/augmentation_curve.csv")
     gan = drawn[drawn["line"] == "GAN"]
     assert gan["n_train"].tolist() == [100, 160, 220] and gan["value"].tolist() == [0.40, 0.52, 0.56]
+    forest = pd.read_csv(built["reports"] / "figures/differences.csv")
+    assert forest["against"].tolist() == ["real", "traditional_120"] * 2
+    assert forest["label"].tolist() == ["Sensitivity at 1 false positive per image"] * 2 + ["size < 8.1 mm (14)"] * 2
+    assert forest["difference"].tolist() == [0.16, 0.06, 0.2, 0.2] and forest["ci_low"].tolist() == [0.09, -0.01, -0.1, -0.1]
     losses = pd.read_csv(built["reports"] / "figures/losses.csv")
     assert losses.groupby(["model", "loss"]).size().to_dict() == {
         ("Infilling GAN", "adversarial"): 60, ("Infilling GAN", "discriminator"): 60, ("Infilling GAN", "feature_matching"): 60,
@@ -217,6 +221,7 @@ def test_one_point_and_one_seed_are_enough(tmp_path):
     inputs = made.inputs(tmp_path, seeds=1, names=["real"])
     build.write(made.params(study={"points": ["real"]}), build.Paths(**inputs))
     assert "no point with GAN images" in (inputs["reports"] / "index.html").read_text()
+    assert not (inputs["reports"] / "figures/differences.svg").exists()
     assert read_json(inputs["reports"] / "summary.json")["sens_at_1fp_real"] == 0.4
 
 

@@ -134,16 +134,18 @@ def test_a_metric_without_a_definition_is_an_error():
         definitions.metric("sharpness", made.params().evaluate)
 
 
-def test_groups_of_lesions_have_a_column_for_each_headline_point(results):
-    table = tables.strata_table(results)
-    assert [cell.text for cell in table.columns][1:] == ["real", "traditional_120", "gan_120", "fresh_120"]
+def test_groups_of_lesions_have_a_column_for_each_headline_point_and_primary_contrast(results):
+    table, minus = tables.strata_table(results), "\N{MINUS SIGN}"
+    contrasts = [f"gan_120 {minus} real", f"gan_120 {minus} traditional_120"]
+    assert [cell.text for cell in table.columns][1:] == ["real", "traditional_120", "gan_120", "fresh_120", *contrasts]
+    assert table.rows[0][-1].text == f"+0.200\n{minus}0.100 to +0.500"
     assert [cell.text for cell in table.rows[0]][:2] == ["size: < 8.1 mm\n14 lesions, 11 patients", "0.300\n0.200 to 0.400"]
 
 
 def test_primary_contrasts_come_first_and_only_they_show_further_metrics(tmp_path):
     def change(values):
         recall = values["contrasts"][0]["metrics"]["sens_at_1fp"] | {"p": None, "p_holm": None}
-        other = {"point": "fresh_120", "against": "real", "kind": "real", "primary": False}
+        other = {"point": "fresh_120", "against": "real", "kind": "real", "primary": False, "strata": []}
         metrics = values["contrasts"][0]["metrics"]
         metrics["recall"] = recall
         values["contrasts"].insert(0, other | {"metrics": metrics})
