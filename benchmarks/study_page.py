@@ -30,6 +30,7 @@ FIGURES = ("augmentation_curve.png", "froc.png", "differences.png")
 RATES = [("mean_sens_0.25_4", "mean"), *((f"sens_at_{at:g}fp", f"{at:g} FP") for at in OPERATING_POINTS)]
 HITS = {
     "recall_iou0.5": "recall, score 0.5, IoU 0.5",
+    "fp_per_image_recall_iou0.5": "FP there",
     "sens_at_1fp_iou0.5_image": "1 FP, IoU 0.5",
     "sens_at_1fp_centre_image": "1 FP, centre",
 }

@@ -27,6 +27,7 @@ from pipeline.evaluation.truth import Detections, Floats, Ints, Truth, read
 OPERATING_POINTS = (0.25, 0.5, 1.0, 2.0, 4.0)
 AREAS = (0.25, 1.0)
 HEADLINE = "sens_at_1fp"
+AT_RECALL = "fp_per_image_recall"  # what the recall costs
 END = "fp_per_image_end"  # where the curve ends: a property of what was stored, not a measure of a detector
 
 
@@ -56,10 +57,13 @@ def scalars(data: Events, weights: Ints, recall_score: float = 0.5) -> dict[str,
 
     sens_at_Xfp: sensitivity at X false positives per image. mean_sens_0.25_4: mean of the five of them. auc_support: area
     under the steps up to the largest FPPI (fp_per_image_end); auc_0_X: up to X; none is normalised. recall: sensitivity
-    at score >= recall_score. NaN where there is nothing to find or no image that counts.
+    at score >= recall_score; fp_per_image_recall: false positives per image there. NaN where there is nothing to find or no
+    image that counts.
     """
     parts = [_read_off(part, recall_score) for part in count(data, weights)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    kept = data.fp_cluster[data.fp_score >= recall_score]
+    at_recall = weights @ np.bincount(kept, minlength=weights.shape[1]) / or_nan(weights @ data.images)
+    return {**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, AT_RECALL: at_recall}
 
 
 def _read_off(counts: Counts, recall_score: float) -> dict[str, Floats]:
@@ -129,7 +133,7 @@ def intervals(draws: dict[str, Floats], data: Events) -> dict[str, list[float]]:
 
 def is_area(name: str) -> bool:
     """Whether a number is none of the shares between 0 and 1."""
-    return name.startswith("auc") or name == END
+    return name.startswith(("auc", "fp_per_image"))
 
 
 def _nested(flat: dict[str, Any], recall_score: float | None = None) -> dict[str, Any]:
@@ -144,6 +148,7 @@ def _nested(flat: dict[str, Any], recall_score: float | None = None) -> dict[str
             "0-1_normalised": area,  # divided by the length 1 of its range
         },
         "recall": flat["recall"] if recall_score is None else {"value": flat["recall"], "threshold": recall_score},
+        AT_RECALL: flat[AT_RECALL],
         **figure,
     }  # fmt: skip
 
@@ -193,6 +198,7 @@ def table(result: dict[str, Any]) -> str:
     for name, value in result["auc"].items():
         lines.append(line(f"area {name}".replace("_", " "), value, spans.get("auc", {}).get(name)))
     lines.append(line(f"recall at score >= {result['recall']['threshold']:g}", result["recall"]["value"], spans.get("recall")))
+    lines.append(line("FP/image at that score", result[AT_RECALL], spans.get(AT_RECALL)))
     lines += [line(name, result[name], spans.get(name)) for name in ("wafroc", "wafroc1") if name in result]
     return "\n".join(lines + [f"note: {note}" for note in result["notes"]])
 

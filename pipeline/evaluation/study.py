@@ -14,6 +14,7 @@ from pipeline.evaluation import bootstrap, compare, components, second
 from pipeline.evaluation.compare import Run
 from pipeline.evaluation.events import Unit, events
 from pipeline.evaluation.froc import (
+    AT_RECALL,
     END,
     HEADLINE,
     OPERATING_POINTS,
@@ -184,7 +185,7 @@ def _other_rules(truth: Truth, found: Detections, rules: Rules, weights: Ints) -
             values = scalars(data, weights, rules.recall_score)
             numbers[f"{HEADLINE}_{hit.replace(':', '')}_{unit}"] = values[HEADLINE]
             if (hit, unit) == (PAPER_HIT, "image"):
-                numbers[f"recall_{hit.replace(':', '')}"] = values["recall"]
+                numbers |= {f"{key}_{hit.replace(':', '')}": values[key] for key in ("recall", AT_RECALL)}
     return numbers
 
 

@@ -153,6 +153,13 @@ def _recall(found: re.Match[str], evaluate: Evaluate) -> Definition:
     return Definition(label, label, text)
 
 
+def _at_recall(found: re.Match[str], evaluate: Evaluate) -> Definition:
+    rule = f", {found[1].replace('_iou', 'IoU ')}" if found[1] else ""
+    label = f"False positives per image at score \N{GREATER-THAN OR EQUAL TO} {evaluate.recall_score:g}{rule}"
+    text = "What the recall at this score costs: a detector that rates everything higher has more of both and finds no more at equal cost."
+    return Definition(label, label, text, share=False)
+
+
 def _fixed(term: str, text: str, share: bool = True) -> Make:
     return lambda found, evaluate: Definition(term, term, text, share)
 
@@ -174,6 +181,7 @@ _PATTERNS: dict[str, Make] = {
         "wAFROC1 figure of merit",
         "As wAFROC, against the highest false positive of any image; given where there are no normal images of the same source.",
     ),
+    r"fp_per_image_recall(_iou[\d.]+)?": _at_recall,
     r"fp_per_image_end": _fixed(
         "False positives per image at the curve's end", "All stored detections that find nothing, per image.", share=False
     ),

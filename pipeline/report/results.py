@@ -18,7 +18,7 @@ from pipeline.io import read_json
 
 HEADLINE = "sens_at_1fp"
 NO_FAMILIES: Mapping[str, str] = {}
-KEY_METRICS = (HEADLINE, "recall", "mean_sens_0.25_4", "wafroc", "wafroc1")
+KEY_METRICS = (HEADLINE, "recall", "fp_per_image_recall", "mean_sens_0.25_4", "wafroc", "wafroc1")
 
 
 class Estimate(NamedTuple):

@@ -57,6 +57,8 @@ def check_against_reference(gt: Any, found: Any, hit: str, duplicates: Any, imag
         assert same(result["auc"][name], reference.area(points, limit) if defined else math.nan), name
     at_half = [sensitivity for _, sensitivity, threshold in points if threshold >= 0.5]
     assert same(result["recall"]["value"], (at_half or [0.0])[-1] if lesions else math.nan)
+    fp_at_half = [fp for fp, _, threshold in points if threshold >= 0.5]
+    assert same(result["fp_per_image_recall"], (fp_at_half or [0.0])[-1] if n_counted else math.nan)
 
 
 @settings(max_examples=150)

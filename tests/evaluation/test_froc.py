@@ -45,7 +45,7 @@ def test_curve_by_hand() -> None:
     assert got["mean_sens_0.25_4"] == 0.8
     # steps: .25 on [0, .5), .75 on [.5, 1), 1 at 1
     assert got["auc"] == {"support": 0.5, "support_end": 1.0, "0-0.25": 0.0625, "0-1": 0.5, "0-1_normalised": 0.5}
-    assert got["recall"] == {"value": 0.75, "threshold": 0.5}
+    assert got["recall"] == {"value": 0.75, "threshold": 0.5} and got["fp_per_image_recall"] == 0.5
     assert (got["n_images"], got["n_lesions"], got["n_patients"], got["n_units"]) == (4, 4, 2, 4)
 
 
@@ -57,6 +57,7 @@ def test_images_that_count_for_false_positives() -> None:
     assert normal["curve"]["fp_per_image"] == [0, 1, 1, 1, 2, 3, 3]
     assert lesion["curve"]["sensitivity"] == normal["curve"]["sensitivity"] == run(gt, found)["curve"]["sensitivity"]
     assert normal["n_images_for_fp"] == 1 and normal["sensitivity_at"]["1"] == 0.75
+    assert (lesion["fp_per_image_recall"], normal["fp_per_image_recall"]) == (1 / 3, 1)
 
 
 def test_a_breast_or_patient_is_found_in_either_view() -> None:
@@ -189,7 +190,7 @@ def test_command_prints_json(files: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stderr
     got = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert got["sensitivity_at"]["0.5"] == 0.75 and got["recall"] == {"value": 0.5, "threshold": 0.65}
-    assert set(got["ci95"]) >= {"sensitivity_at", "mean_sens_0.25_4", "auc", "recall"}
+    assert set(got["ci95"]) >= {"sensitivity_at", "mean_sens_0.25_4", "auc", "recall", "fp_per_image_recall"}
     assert command(*files, "--json", "--bootstrap", "50", "--seed", "3", "--recall-score", "0.65").stdout == done.stdout
 
 
