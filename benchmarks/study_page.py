@@ -125,7 +125,7 @@ detections in this folder by `python -m benchmarks.study_page docs/results/cbis-
 
 ## Levels and differences
 
-Hits of {first["evaluate"]["hit"]} where nothing else is said; 95 % intervals over patients and trainings, each by itself. Below the
+Hits of {results.settings["hit"]} where nothing else is said; 95 % intervals over patients and trainings, each by itself. Below the
 confirmatory analysis nothing is tested; the patients are drawn anew, so that ends of intervals may differ in the third digit.
 
 {levels(results.points)}

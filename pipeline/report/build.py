@@ -106,7 +106,7 @@ def content(params: Params, results: Results, worst_of: worst.Worst, paths: Path
         "qc_pictures": qc.pictures(checked, shows_pixels(params), qc.WORST),
         "images": page.images(drawn),
         "definitions": [
-            *definitions.general(params),
+            *definitions.general(params.evaluate, definitions.effort(params.detector.model_dump())),
             *definitions.listed(results.metrics, params.evaluate),
             *quality_tables.definitions(measured),
         ],

@@ -106,18 +106,23 @@ def content(joint: Joint, params: Params, results: Results, table: Table, folder
         "contrasts": tables.contrasts_table(results, params),
         "table_1": table,
         "images": page.images(folder),
-        "definitions": [*general(params), *definitions.listed(results.metrics, params.evaluate)],
+        "definitions": [*general(joint, params), *definitions.listed(results.metrics, params.evaluate)],
         "notes": list(results.notes),
         "experiments": experiments_table(joint),
         "data": charts.data(results, params),
     }  # fmt: skip
 
 
-def general(params: Params) -> list[tuple[str, str]]:
-    """The definitions of a report, with the p values of this page."""
+def general(joint: Joint, params: Params) -> list[tuple[str, str]]:
+    """The definitions of a report, with the p values of this page, and trainings as those of its experiments."""
+    experiments = [one for family in joint.families for one in family.folds]
+    trained = " Or: ".join(dict.fromkeys(definitions.effort(one.params["detector"]) for one in experiments))
+    pooled = any(len(family.folds) > 1 for family in joint.families)
+    holds = "Where folds are pooled, each has its own training of the GANs." if pooled else definitions.ONE_SPLIT
     p = "Two-sided t test that the difference of the sensitivity at 1 false positive per image is 0, adjusted over all contrasts (Holm)."
     own = {"p": p, "Share recovered": None}
-    return [(term, text) for term, said in definitions.general(params) if (text := own.get(term, said)) is not None]
+    terms = definitions.general(params.evaluate, trained, holds)
+    return [(term, text) for term, said in terms if (text := own.get(term, said)) is not None]
 
 
 def experiments_table(joint: Joint) -> Table:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from pipeline.params import Evaluate, Params
+from pipeline.params import Evaluate
 
 
 class Definition(NamedTuple):
@@ -22,6 +22,7 @@ class Definition(NamedTuple):
 Make = Callable[[re.Match[str], Evaluate], Definition]
 COUNTED = {"all": "all test images", "lesion": "test images with a lesion", "normal": "test images in which nothing is outlined"}
 FURTHER = {"fp": "count as false positives", "ignore": "count neither way"}
+ONE_SPLIT = "All numbers hold for this one split and this one training of the GANs."
 
 
 def hit_rule(hit: str) -> str:
@@ -34,9 +35,8 @@ def hit_rule(hit: str) -> str:
     }[kind]
 
 
-def general(params: Params) -> list[tuple[str, str]]:
-    """(term, definition) of what the numbers have in common."""
-    evaluate = params.evaluate
+def general(evaluate: Evaluate, trained: str, holds: str = ONE_SPLIT) -> list[tuple[str, str]]:
+    """(term, definition) of what the numbers have in common. trained: `effort` of the detectors; holds: what the intervals leave out."""
     return [
         (
             "Hit",
@@ -60,8 +60,7 @@ def general(params: Params) -> list[tuple[str, str]]:
             "95 % interval",
             f"Of a point: percentile interval of a bootstrap over test patients ({evaluate.bootstrap} resamples, the same for every "
             "training), joined with a t interval over trainings where there are several seeds. Of a difference: t interval from the "
-            "variance over patients and between trainings. With one seed an interval says nothing of the chance of training. All "
-            "numbers hold for this one split and this one training of the GANs.",
+            f"variance over patients and between trainings. With one seed an interval says nothing of the chance of training. {holds}",
         ),
         (
             "p",
@@ -82,17 +81,17 @@ def general(params: Params) -> list[tuple[str, str]]:
             "(GAN - real) / (fresh - real) of the sensitivity at 1 false positive per image, where fresh has as many newly simulated "
             "images as GAN has generated ones; 1 would mean that generated images are worth as much as new patients.",
         ),
-        ("Training images", f"Real training images with a lesion plus the synthetic images of the point. {_effort(params)}"),
+        ("Training images", f"Real training images with a lesion plus the synthetic images of the point. {trained}"),
     ]
 
 
-def _effort(params: Params) -> str:
-    detector = params.detector
-    if detector.schedule == "iterations":
-        said = f"Every detector is trained for {detector.iterations} iterations: a larger training set is not a longer training."
+def effort(detector: Mapping[str, Any]) -> str:
+    """What a larger training set means for the training. detector: the block of params.yaml."""
+    if detector["schedule"] == "iterations":
+        said = f"{detector['iterations']} iterations: a larger training set is not a longer training."
     else:
-        said = f"Every detector is trained for {detector.epochs} epochs, as in the paper: a larger training set is also a longer training."
-    return f"{said} Images of pools are {_mixing(detector.model_dump())}."
+        said = f"{detector['epochs']} epochs, as in the paper: a larger training set is also a longer training."
+    return f"Every detector is trained for {said} Images of pools are {_mixing(detector)}."
 
 
 def training(detector: Mapping[str, Any]) -> str:

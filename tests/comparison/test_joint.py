@@ -103,6 +103,15 @@ def test_folds_are_pooled_over_all_patients():
     assert "folds 0, 1 of 5 pooled" in comparison.remarks(group)[0]
 
 
+def test_definitions_are_those_of_the_experiments_and_not_of_the_workspace():
+    change = {"detector": {"iterations": 77, "synthetic": {"mode": "pretrain"}}, "split": {"scheme": "kfold"}}
+    folds = [experiment(f"f{k}", {"real": 4}, merge(change, {"split": {"fold": k}}), patients=f"f{k}p") for k in (0, 1)]
+    (pooled,), (alone,) = joint.join(folds), joint.join(folds[:1])
+    said, of_one = (dict(comparison.general(group, params())) for group in (pooled, alone))
+    assert said["Training images"].count("trained for 77 iterations") == 1 and "seen alone in the first" in said["Training images"]
+    assert "each has its own training of the GANs" in said["95 % interval"] and "this one split" in of_one["95 % interval"]
+
+
 def test_params_that_an_earlier_version_did_not_have_are_no_difference():
     folds = [experiment(f"fold{k}", {"real": 4}, {"split": {"scheme": "kfold", "fold": k}}, patients=f"f{k}p") for k in (0, 1)]
     folds[0] = replace(folds[0], params=deepcopy(folds[0].params))

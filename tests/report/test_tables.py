@@ -103,7 +103,7 @@ def test_lpips_stands_beside_floor_and_ceiling():
 
 def test_definitions_follow_the_rules_of_the_evaluation():
     strict = made.params(evaluate={"hit": "distance:10", "duplicates": "ignore", "images": "normal", "recall_score": 0.25})
-    text = dict(definitions.general(strict))
+    text = dict(definitions.general(strict.evaluate, definitions.effort(strict.detector.model_dump())))
     assert (
         "at most 10 mm apart" in text["Hit"]
         and "count neither way" in text["Hit"]
@@ -111,7 +111,7 @@ def test_definitions_follow_the_rules_of_the_evaluation():
     )
     assert definitions.metric("recall", strict.evaluate).label == "Recall at score \N{GREATER-THAN OR EQUAL TO} 0.25"
     assert f"{strict.detector.iterations} iterations" in text["Training images"]
-    assert "10 epochs" in dict(definitions.general(made.params(detector={"schedule": "epochs"})))["Training images"]
+    assert "10 epochs" in definitions.effort(made.params(detector={"schedule": "epochs"}).detector.model_dump())
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_definitions_follow_the_rules_of_the_evaluation():
 def test_figures_say_how_the_detectors_were_trained(synthetic, said):
     settings = made.params(detector={"iterations": 600, "synthetic": synthetic})
     assert said in definitions.training(settings.detector.model_dump())
-    assert said.split("pools ")[-1] in dict(definitions.general(settings))["Training images"]
+    assert said.split("pools ")[-1] in definitions.effort(settings.detector.model_dump())
 
 
 def test_a_metric_without_a_definition_is_an_error():
