@@ -189,7 +189,7 @@ def table_1(trained: list[Trained], evaluate: Evaluate) -> Table:
     rows += [own_row(f"LPIPS, here, {name}", [one.lpips[i][1] for one in trained]) for i, (name, _) in enumerate(trained[0].lpips)]
     rows += [paper_row(f"Recall, paper, {name}", [f"{one.recall[i]:.4f}" for one in paper.GENERATORS]) for i, name in enumerate(paper.SETS)]
     points = ", ".join(dict.fromkeys(one.point.name.split(" [")[0] for one in trained if one.point))
-    for name in ("recall_iou0.5", HEADLINE):
+    for name in ("recall_iou0.5", "fp_per_image_recall_iou0.5", HEADLINE):
         label = f"{definitions.metric(name, evaluate).label}, here" + (f" ({points})" if points else "")
         rows.append(own_row(label, [whole(one.point.of(name)) if one.point else "no point with GAN images" for one in trained]))
     return Table(

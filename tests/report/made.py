@@ -30,6 +30,7 @@ METRICS = [
     "mean_sens_0.25_4",
     "recall",
     "recall_iou0.5",
+    "fp_per_image_recall_iou0.5",
     "auc_0_1",
 ]
 
