@@ -16,7 +16,7 @@ from pipeline.comparison import confirm, joint, packed
 from pipeline.comparison.experiments import Experiment
 from pipeline.errors import PipelineError
 from pipeline.evaluation import study
-from pipeline.evaluation.froc import OPERATING_POINTS, without_nan
+from pipeline.evaluation.froc import OPERATING_POINTS, Rules, without_nan
 from pipeline.io import write_json, write_text
 from pipeline.markdown import interval, table
 from pipeline.params import load
@@ -89,6 +89,17 @@ def strata(results: Results) -> str:
     return table(["stratum", "masses", *(one.name for one in results.points), *(f"{one.point} - {one.against}" for one in contrasts)], rows)
 
 
+def folds(experiments: Iterable[Experiment], rules: Rules, seed: int) -> str:
+    """The contrasts of the endpoint in each fold by itself: a row an experiment."""
+    rows, names = [], dict[str, None]()
+    for one in experiments:
+        found = next(block["found"] for block in confirm.analyse([one], SEQUENCE, rules, RESAMPLES, seed)["fractions"] if block["found"])
+        values = {f"{c['arm']} - {c['against']}": interval(c["difference"], c["ci95"], "+") for c in found["contrasts"]}
+        names |= dict.fromkeys(values)
+        rows.append((one.name, str(found["test"]["lesions"]), values))
+    return table(["fold", "masses", *names], [[name, n, *(values.get(key, "") for key in names)] for name, n, values in rows])
+
+
 def shown(found: Estimate, sign: str = "") -> str:
     return "" if found.value is None else interval(found.value, (found.low, found.high), sign)
 
@@ -109,7 +120,7 @@ def measured(found: dict[str, Any], read: Callable[[dict[str, Any]], float | Non
         return None
 
 
-def page(experiments: Sequence[Experiment], analysis: dict[str, Any], results: Results, notes: str) -> str:
+def page(experiments: Sequence[Experiment], analysis: dict[str, Any], results: Results, by_fold: str, notes: str) -> str:
     first = experiments[0].params
     seeds = ", ".join(map(str, experiments[0].seeds))
     size = f"{first['preprocess']['height']} px; {first['detector']['iterations']} steps of {first['detector']['batch']} images"
@@ -122,6 +133,10 @@ detections in this folder by `python -m benchmarks.study_page docs/results/cbis-
 ## Confirmatory analysis
 
 {confirm.markdown(analysis).strip()}
+
+Each fold by itself, to see how even they are; a fold alone decides nothing:
+
+{by_fold}
 
 ## Levels and differences
 
@@ -156,12 +171,13 @@ def write(folder: Path) -> None:
     params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"bootstrap": RESAMPLES})})
     if len(groups := joint.join(experiments)) > 1:
         raise PipelineError(f"{folder}: experiments on several test sets; keep each in a folder of its own")
-    analysis = confirm.analyse(experiments, SEQUENCE, comparison.rules(params), RESAMPLES, params.seed)
+    rules = comparison.rules(params)
+    analysis = confirm.analyse(experiments, SEQUENCE, rules, RESAMPLES, params.seed)
     write_json(folder / "confirm.json", without_nan(analysis))
     results = comparison.write(groups[0], params, folder / "comparison", plan(groups[0]))
     notes = folder / "NOTES.md"
     text = notes.read_text(encoding="utf-8") if notes.is_file() else ""
-    write_text(folder / "README.md", page(experiments, analysis, results, text))
+    write_text(folder / "README.md", page(experiments, analysis, results, folds(experiments, rules, params.seed), text))
 
 
 def main() -> None:

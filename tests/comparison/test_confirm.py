@@ -96,6 +96,9 @@ def test_the_page_holds_the_analysis_the_levels_and_the_notes(tmp_path):
         "| gan_4 - real | +0.400",
         "| gan_4 - traditional_2 | +0.300",
     ]
+    assert [line.split(" [")[0] for line in text.splitlines() if line.startswith("| 25-")][:2] == [
+        f"| 25-{number} | 20 | +0.100" for number in (0, 1)
+    ]
     assert "![differences](comparison/differences.png)" in text
     assert {"25-0", "25-1"} < {line.split(" | ")[0].strip("| ") for line in text.splitlines()}
     assert read_json(tmp_path / "confirm.json")["fractions"][0]["found"]["trainings"] == 6
