@@ -107,6 +107,7 @@ def differences(results: Results, evaluate: Evaluate, folder: Path) -> None:
     """
     primary = [one for one in results.contrasts if one.primary]
     table = pd.DataFrame(_differences(primary or results.contrasts, evaluate), columns=list(DIFFERENCES))
+    table = table.astype(dict.fromkeys(DIFFERENCES[-4:], float))  # what is not defined is None
     _write(table, folder / "differences.csv")
     shown = table[table["n_lesions"].isna() | (table["n_lesions"] >= MIN_LESIONS)]
     labels, names = list(dict.fromkeys(shown["label"])), list(dict.fromkeys(zip(shown["point"], shown["against"], strict=True)))
@@ -119,14 +120,15 @@ def differences(results: Results, evaluate: Evaluate, folder: Path) -> None:
             rows = shown[(shown["point"] == point) & (shown["against"] == against)]
             y = rows["label"].map(place) + (number - (len(names) - 1) / 2) * 0.7 / len(names)
             style, real = look(results.point(point).arm), results.point(against).arm == "real"
-            axes.hlines(y, rows["ci_low"].astype(float), rows["ci_high"].astype(float), color=style.colour, linewidth=1.1, zorder=2)
+            axes.hlines(y, rows["ci_low"], rows["ci_high"], color=style.colour, linewidth=1.1, zorder=2)
             axes.plot(
                 rows["difference"], y, style.marker, color=style.colour, markersize=4.5, zorder=3,
                 markerfacecolor=style.colour if real else "white", label=f"{point} \N{MINUS SIGN} {against}",
             )  # fmt: skip
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(len(labels) - 0.4, -0.6)
-        if len(ends := shown[["ci_low", "ci_high"]].abs().stack().astype(float)):
+        ends = shown[["ci_low", "ci_high"]].abs().stack().dropna()
+        if ends.any():
             axes.set_xlim(-1.1 * ends.quantile(0.95), 1.1 * ends.quantile(0.95))
         axes.set_xlabel("Difference in sensitivity, with 95 % interval")
         made.legend(loc="outside upper left", ncols=len(names))

@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import re
+import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -194,6 +195,21 @@ def test_undefined_numbers_are_words_not_nan(inputs):
     figures.augmentation_curve(read(inputs["reports"], made.MIXTURES, made.SIZES), inputs["reports"])
     drawn = pd.read_csv(inputs["reports"] / "augmentation_curve.csv")
     assert drawn.loc[drawn["point"] == "gan_120", "value"].isna().all() and drawn["value"].notna().sum() > 0
+
+
+@pytest.mark.parametrize("value", [None, 0.0])
+def test_differences_that_are_undefined_or_without_spread_are_drawn_without_a_warning(tmp_path, value):
+    values = made.metrics()
+    for contrast in values["contrasts"]:
+        for one in (contrast["metrics"]["sens_at_1fp"], *contrast["strata"]):
+            one.update(difference=value, ci95=[value, value])
+    reports = made.reports(tmp_path)
+    write_json(reports / "metrics.json", values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures.differences(read(reports, made.MIXTURES, made.SIZES), made.params().evaluate, tmp_path)
+    assert pd.read_csv(tmp_path / "differences.csv")["difference"].isna().all() == (value is None)
+    assert (tmp_path / "differences.svg").is_file()
 
 
 def test_figures_hold_neither_date_nor_version(built):
