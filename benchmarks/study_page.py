@@ -27,8 +27,9 @@ from pipeline.report.results import HEADLINE, Contrast, Estimate, Point, Results
 
 SEQUENCE, RESAMPLES = (0.25, 1.0), 2000  # of the protocol
 FIGURES = ("augmentation_curve.png", "froc.png", "differences.png")
-RATES = [("mean_sens_0.25_4", "mean"), *((f"sens_at_{at:g}fp", f"{at:g} FP") for at in OPERATING_POINTS)]
-HITS = {
+COLUMNS = {
+    "mean_sens_0.25_4": "mean",
+    **{f"sens_at_{at:g}fp": f"{at:g} FP" for at in OPERATING_POINTS},
     "recall_iou0.5": "recall, score 0.5, IoU 0.5",
     "fp_per_image_recall_iou0.5": "FP there",
     "sens_at_1fp_iou0.5_image": "1 FP, IoU 0.5",
@@ -63,8 +64,8 @@ def plan(of: joint.Joint) -> study.Plan:
 
 def levels(points: Sequence[Point]) -> str:
     """Each point at every rate of false positives, and by other rules."""
-    rows = [[one.name, str(one.n_train), *(shown(one.of(key)) for key in [*dict(RATES), *HITS])] for one in points]
-    return table(["point", "training images", *dict(RATES).values(), *HITS.values()], rows)
+    rows = [[one.name, str(one.n_train), *(shown(one.of(key)) for key in COLUMNS)] for one in points]
+    return table(["point", "training images", *COLUMNS.values()], rows)
 
 
 def differences(contrasts: Iterable[Contrast]) -> str:
@@ -72,8 +73,8 @@ def differences(contrasts: Iterable[Contrast]) -> str:
     found: dict[tuple[str, str], dict[str, Estimate]] = {}
     for one in contrasts:
         found.setdefault((one.point, one.against), {})[one.metric] = one.difference
-    rows = [[f"{a} - {b}", *(shown(one[key], "+") for key in [*dict(RATES), *HITS])] for (a, b), one in found.items()]
-    return table(["contrast", *dict(RATES).values(), *HITS.values()], rows)
+    rows = [[f"{a} - {b}", *(shown(one[key], "+") for key in COLUMNS)] for (a, b), one in found.items()]
+    return table(["contrast", *COLUMNS.values()], rows)
 
 
 def strata(results: Results) -> str:

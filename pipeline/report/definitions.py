@@ -146,17 +146,20 @@ def _area(found: re.Match[str], evaluate: Evaluate) -> Definition:
 
 
 def _recall(found: re.Match[str], evaluate: Evaluate) -> Definition:
-    rule = f", {found[1].replace('_iou', 'IoU ')}" if found[1] else ""
-    label = f"Recall at score \N{GREATER-THAN OR EQUAL TO} {evaluate.recall_score:g}{rule}"
+    label = f"Recall {_at_score(found, evaluate)}"
     text = "TP / (TP + FN) of the boxes with at least this score, whatever their false positives. The paper names no score for its recall."
     return Definition(label, label, text)
 
 
 def _at_recall(found: re.Match[str], evaluate: Evaluate) -> Definition:
-    rule = f", {found[1].replace('_iou', 'IoU ')}" if found[1] else ""
-    label = f"False positives per image at score \N{GREATER-THAN OR EQUAL TO} {evaluate.recall_score:g}{rule}"
+    label = f"False positives per image {_at_score(found, evaluate)}"
     text = "What the recall at this score costs: a detector that rates everything higher has more of both and finds no more at equal cost."
     return Definition(label, label, text, share=False)
+
+
+def _at_score(found: re.Match[str], evaluate: Evaluate) -> str:
+    rule = f", {found[1].replace('_iou', 'IoU ')}" if found[1] else ""
+    return f"at score \N{GREATER-THAN OR EQUAL TO} {evaluate.recall_score:g}{rule}"
 
 
 def _fixed(term: str, text: str, share: bool = True) -> Make:
